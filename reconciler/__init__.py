@@ -1,0 +1,1 @@
+"""Ostler's controller side: from manifests and facts to an ordered plan, and its execution."""
