@@ -1,0 +1,1 @@
+"""One module per order kind or close family: check, run, verify. The only code that changes a host."""
