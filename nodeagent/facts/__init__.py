@@ -1,0 +1,1 @@
+"""Collectors: one module for each topic of the state and statistics documents."""
