@@ -46,7 +46,11 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         subject = " ".join(part for part in (self.object, self.field) if part)
-        text = f"{place}{self.severity}: {subject}: {self.summary}" if subject else f"{place}{self.severity}: {self.summary}"
+        text = (
+            f"{place}{self.severity}: {subject}: {self.summary}"
+            if subject
+            else f"{place}{self.severity}: {self.summary}"
+        )
         return f"{text}; {self.detail}" if self.detail else text
 
 

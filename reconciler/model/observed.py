@@ -1,0 +1,132 @@
+"""The facts of all agents at one moment, put together: who runs what, what storage holds, what is in doubt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from nodeagent.wire.facts import ExitFacts, GuestFacts, HostState, HostStatistics, StorageContents
+from nodeagent.wire.orders import Evidence
+from nodeagent.wire.records import DiskRecord, PoolRecord, VmRecord, VolumeFacts
+from reconciler.model.reports import HostStatus
+
+
+class Presence(StrEnum):
+    """Whether a VM runs. UNKNOWN: somebody who may run it has not answered; it is never started then."""
+
+    RUNNING = "running"
+    NOT_RUNNING = "not-running"
+    UNKNOWN = "unknown"
+
+
+RecordState = Literal["read", "absent", "unreadable", "unknown"]
+"""absent: known not to exist, master and copies were read; unknown: nobody could look."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostObservation:
+    """One host: `id` is its object id, or `host/<uuid>` where no manifest names it."""
+
+    id: str
+    uuid: str
+    status: HostStatus
+    age_ms: int = 0
+    detail: str = ""
+    state: HostState | None = None
+    statistics: HostStatistics | None = None
+
+    @property
+    def answering(self) -> bool:
+        """Whether its state document may be relied on in this pass."""
+        return self.status == "answering" and self.state is not None
+
+
+@dataclass(frozen=True, slots=True)
+class GuestOnHost:
+    """A guest as one answering host reports it."""
+
+    host: str
+    facts: GuestFacts
+
+
+@dataclass(frozen=True, slots=True)
+class VmObservation:
+    """One VM by uuid: its record, every host that reports it, and what follows.
+
+    host: where it runs (the source, while it migrates). evidence: why it is not running, given exactly when
+    presence is NOT_RUNNING. doubts: ids of hosts that may run it and cannot be asked.
+    object: its id by record, else by the guest's own metadata; None for a stranger's guest.
+    """
+
+    uuid: str
+    object: str | None
+    record: VmRecord | None
+    record_state: RecordState
+    presence: Presence
+    guests: tuple[GuestOnHost, ...] = ()
+    host: str | None = None
+    evidence: Evidence | None = None
+    doubts: tuple[str, ...] = ()
+    exit: ExitFacts | None = None
+
+    @property
+    def guest(self) -> GuestFacts | None:
+        """The guest on the host where it runs."""
+        return next((one.facts for one in self.guests if one.host == self.host), None)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskObservation:
+    """One disk image by uuid, from records and from what the domain's directories hold."""
+
+    image: str
+    storage_domain: str
+    object: str | None
+    record: DiskRecord | None
+    volume: VolumeFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class StorageObservation:
+    """One storage domain: contents as `reader` read them, None where nobody could."""
+
+    uuid: str
+    reader: str | None
+    contents: StorageContents | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """An order in some agent's ledger that has not ended; it locks its object for every planner."""
+
+    host: str
+    key: str
+    kind: str
+    object: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything observed. vms and disks by uuid; vm_of and disk_of: object id to uuid (managed, not removed).
+
+    complete: every known host answered or is proven off, and master and copies were read. last_orders: key of
+    the last order by object id, as ledgers and records report it. master: uuid of the master domain, None
+    before there is one. off: hosts proven off (id to kind of proof).
+    """
+
+    data_center: str
+    hosts: Mapping[str, HostObservation] = field(default_factory=dict)
+    storage: Mapping[str, StorageObservation] = field(default_factory=dict)
+    vms: Mapping[str, VmObservation] = field(default_factory=dict)
+    disks: Mapping[str, DiskObservation] = field(default_factory=dict)
+    vm_of: Mapping[str, str] = field(default_factory=dict)
+    disk_of: Mapping[str, str] = field(default_factory=dict)
+    pool: PoolRecord | None = None
+    master: str | None = None
+    open_orders: Mapping[str, OpenOrder] = field(default_factory=dict)
+    last_orders: Mapping[str, str] = field(default_factory=dict)
+    off: Mapping[str, str] = field(default_factory=dict)
+    records_read: bool = False
+    complete: bool = False

@@ -1,0 +1,66 @@
+"""Where every VM that is to run should run, and why not elsewhere. Says where, never when."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What placement decided for a VM."""
+
+    STAYS = "stays"
+    STARTS = "starts"
+    MOVES = "moves"
+    UNPLACED = "unplaced"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One VM's host. current: where it runs now. because: name of the rule that made it move, or chose it.
+
+    dropped: for an unplaced VM, how many hosts each filter dropped, filters in policy order.
+    """
+
+    vm: str
+    outcome: Outcome
+    host: str | None = None
+    current: str | None = None
+    because: str = ""
+    dropped: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightScore:
+    """One weight unit's opinion of one host: raw score (lower is better), rank (higher is better), factor."""
+
+    unit: str
+    score: int
+    rank: int
+    factor: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostVerdict:
+    """One host for one VM: the filter that dropped it with its reason, or the weights and their total."""
+
+    host: str
+    filter: str | None = None
+    reason: str = ""
+    weights: tuple[WeightScore, ...] = ()
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a VM is, or would be, where it is: every host of its cluster, chosen one first, dropped ones last."""
+
+    vm: str
+    assignment: Assignment | None
+    verdicts: tuple[HostVerdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One assignment a VM that is to run, by object id in sorted order."""
+
+    assignments: Mapping[str, Assignment] = field(default_factory=dict)
