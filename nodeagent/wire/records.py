@@ -66,6 +66,7 @@ class VmRecord:
     cpu_model: Name
     macs: dict[str, Mac] = field(default_factory=dict)
     pci: dict[str, str] = field(default_factory=dict)
+    disks: tuple[ObjectId, ...] = ()
     managed: bool = True
     allow_destroy: Uuid | None = None
     manifest_digest: Text = ""

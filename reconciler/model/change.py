@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from nodeagent.wire.guest import GuestConfig
+from nodeagent.wire.records import DiskRecord, PoolRecord, VmRecord
+
 
 class Effect(StrEnum):
     """What a change of a field does; the table is `diffing.fields`."""
@@ -127,12 +130,22 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The diff of a whole data center. Everything sorted by object id, then in the order it was found."""
+    """The diff of a whole data center. Everything sorted by object id, then in the order it was found.
+
+    guests: what each VM that is to start, or runs and changes, is to be made of. records, disk_records: what
+    is to be written of a VM or disk whose change writes its record. master: uuid of the domain that holds the
+    records, or will once it is made. pool: the pool's record as it is to be, None if it stays.
+    """
 
     changes: tuple[Change, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     deferred: tuple[Deferred, ...] = ()
     drift: tuple[Drift, ...] = ()
+    guests: Mapping[str, GuestConfig] = field(default_factory=dict)
+    records: Mapping[str, VmRecord] = field(default_factory=dict)
+    disk_records: Mapping[str, DiskRecord] = field(default_factory=dict)
+    master: str | None = None
+    pool: PoolRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,159 @@
+"""What a change of each field does: the one table, documented, printed by `ostler explain --field`.
+
+A row may depend on the direction of the change (`when`); the first row that applies holds.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from reconciler.model.change import Disruption, Effect
+
+When = Literal["always", "raised", "lowered", "within-maximum", "added", "removed", "stopped", "running"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """One row: `field` is `kind.path` as in `vm.memory`; `note` says in a sentence what happens."""
+
+    field: str
+    effect: Effect
+    note: str
+    when: When = "always"
+    disruption: Disruption = Disruption.NONE
+
+
+LIVE, NEXT_START, MIGRATE = Effect.LIVE, Effect.NEXT_START, Effect.MIGRATE
+REFUSE, OBSERVE = Effect.REFUSE, Effect.OBSERVE_ONLY
+
+TABLE: tuple[FieldRule, ...] = (
+    FieldRule("vm.name", NEXT_START, "The title that hypervisor tools show changes at the next start."),
+    FieldRule("vm.description", NEXT_START, "Shown by hypervisor tools from the next start on."),
+    FieldRule(
+        "vm.cpu.sockets",
+        LIVE,
+        "More vCPUs are plugged into the running guest, up to the maxSockets that it was started with.",
+        "within-maximum",
+    ),
+    FieldRule("vm.cpu.sockets", NEXT_START, "Fewer, or more than the started maximum: at the next start."),
+    FieldRule("vm.cpu.cores", NEXT_START, "A guest's CPU topology is fixed while it runs."),
+    FieldRule("vm.cpu.threads", NEXT_START, "A guest's CPU topology is fixed while it runs."),
+    FieldRule("vm.cpu.maxSockets", NEXT_START, "The number of CPU slots is fixed while it runs."),
+    FieldRule("vm.cpu.model", NEXT_START, "The CPU model is fixed while it runs."),
+    FieldRule("vm.machineType", NEXT_START, "The machine type is fixed while it runs."),
+    FieldRule(
+        "vm.memory",
+        LIVE,
+        "The balloon is moved, up to the maximum that the guest was started with.",
+        "within-maximum",
+    ),
+    FieldRule("vm.memory", NEXT_START, "More than the started maximum, or no balloon: at the next start."),
+    FieldRule("vm.maxMemory", NEXT_START, "The guest's address space is fixed while it runs."),
+    FieldRule("vm.guaranteedMemory", LIVE, "Used by the next placement; nothing is done to the guest."),
+    FieldRule("vm.firmware", NEXT_START, "Firmware is chosen at start."),
+    FieldRule("vm.boot", NEXT_START, "Kernel, initrd and command line are read at start."),
+    FieldRule("vm.disks", LIVE, "A virtio or scsi disk is plugged into the running guest.", "added"),
+    FieldRule(
+        "vm.disks",
+        LIVE,
+        "A virtio or scsi disk is unplugged once the guest lets go; its bytes stay.",
+        "removed",
+    ),
+    FieldRule("vm.disks.bus", NEXT_START, "A disk changes its bus at the next start."),
+    FieldRule("vm.disks.bootOrder", NEXT_START, "The boot order is read at start."),
+    FieldRule("vm.disks.readOnly", NEXT_START, "A disk is opened once, at start."),
+    FieldRule("vm.nics", LIVE, "A card is plugged into the running guest.", "added"),
+    FieldRule("vm.nics", LIVE, "A card is unplugged once the guest lets go.", "removed"),
+    FieldRule("vm.nics.network", LIVE, "The card is moved to the other bridge, as if its cable were."),
+    FieldRule("vm.nics.link", LIVE, "The card's link goes up or down."),
+    FieldRule("vm.nics.mac", NEXT_START, "A card gets its address at start."),
+    FieldRule("vm.nics.model", NEXT_START, "A card gets its model at start."),
+    FieldRule("vm.cdrom", NEXT_START, "A CD drive is added or removed at the next start."),
+    FieldRule("vm.cdrom.file", LIVE, "The CD is changed or ejected."),
+    FieldRule("vm.serial", NEXT_START, "The serial console is made at start."),
+    FieldRule("vm.vnc", NEXT_START, "The console is made at start."),
+    FieldRule("vm.vnc.password", LIVE, "The password holds from the next connection on."),
+    FieldRule("vm.balloon", NEXT_START, "The device is made at start."),
+    FieldRule("vm.rng", NEXT_START, "The device is made at start."),
+    FieldRule("vm.tpm", NEXT_START, "The device is made at start."),
+    FieldRule(
+        "vm.cluster",
+        REFUSE,
+        "A running VM stays in its cluster: stop it, change the cluster, start it.",
+        "running",
+    ),
+    FieldRule("vm.cluster", LIVE, "A stopped VM is placed in its new cluster at the next start.", "stopped"),
+    FieldRule(
+        "vm.placement.hosts", MIGRATE, "A VM on another host moves.", disruption=Disruption.LIVE_MIGRATE
+    ),
+    FieldRule("vm.placement.migration", LIVE, "Used by the next placement."),
+    FieldRule("vm.priority", LIVE, "Used by the next placement."),
+    FieldRule(
+        "vm.runPolicy",
+        LIVE,
+        "Used by the next pass; `Stopped` shuts the guest down.",
+        disruption=Disruption.POWER_OFF,
+    ),
+    FieldRule("vm.restartPolicy", LIVE, "Used by the next pass."),
+    FieldRule("vm.shutdownTimeout", LIVE, "Used by the next shutdown."),
+    FieldRule("vm.uuid", REFUSE, "A VM keeps its uuid for life."),
+    FieldRule("disk.size", LIVE, "The image grows, in a running guest at once.", "raised"),
+    FieldRule(
+        "disk.size", REFUSE, "An image is never shrunk: copy its content to a smaller disk.", "lowered"
+    ),
+    FieldRule("disk.format", REFUSE, "An image keeps its format: make a new disk and copy the content."),
+    FieldRule(
+        "disk.allocation", REFUSE, "An image keeps its allocation: make a new disk and copy the content."
+    ),
+    FieldRule("disk.storageDomain", REFUSE, "An image does not move between domains by a manifest."),
+    FieldRule("disk.description", LIVE, "Kept in the disk's record."),
+    FieldRule("disk.uuid", REFUSE, "A disk keeps its uuid for life."),
+    FieldRule("host.address", LIVE, "The agent is spoken to at the new address."),
+    FieldRule("host.port", LIVE, "The agent is spoken to at the new port."),
+    FieldRule("host.cluster", REFUSE, "Move a host between clusters in maintenance only.", "running"),
+    FieldRule(
+        "host.maintenance",
+        MIGRATE,
+        "Guests move away, then the host is closed.",
+        disruption=Disruption.LIVE_MIGRATE,
+    ),
+    FieldRule("host.networks", LIVE, "Bridges are made, changed and removed on the host."),
+    FieldRule("host.uuid", REFUSE, "A host keeps its uuid for life."),
+    FieldRule("net.mtu", LIVE, "The bridge's MTU changes on every host."),
+    FieldRule("net.bridge", LIVE, "A bridge without guests is made anew under the new name."),
+    FieldRule("net.description", LIVE, "Kept in the manifest only."),
+    FieldRule("sd.path", REFUSE, "A domain does not move by a manifest: make a new one and move its disks."),
+    FieldRule("sd.type", REFUSE, "A domain keeps its type."),
+    FieldRule("sd.vfsType", OBSERVE, "Used when a host connects the domain the next time."),
+    FieldRule("sd.mountOptions", OBSERVE, "Used when a host connects the domain the next time."),
+    FieldRule("sd.description", LIVE, "Kept in the manifest only."),
+    FieldRule("sd.criticalSpace", LIVE, "Used by the next pass."),
+    FieldRule("sd.warningSpacePercent", LIVE, "Used by the next pass."),
+    FieldRule("cluster.networks", LIVE, "Bridges are made or removed on its hosts."),
+    FieldRule(
+        "cluster.cpuModel", OBSERVE, "Used for VMs made from now on; a VM keeps the model it was given."
+    ),
+    FieldRule(
+        "cluster.machineType", OBSERVE, "Used for VMs made from now on; a VM keeps the type it was given."
+    ),
+    FieldRule("cluster.memoryOvercommitPercent", LIVE, "Used by the next placement."),
+    FieldRule("cluster.countThreadsAsCores", LIVE, "Used by the next placement."),
+    FieldRule("cluster.migration", LIVE, "Used by the next migration."),
+    FieldRule("dc.macPrefix", LIVE, "Used for addresses assigned from now on."),
+    FieldRule("dc.removedDisksRetention", LIVE, "Used by the next purge."),
+    FieldRule("dc.uuid", REFUSE, "A data center keeps its uuid for life."),
+)
+
+
+def rules_for(field: str) -> tuple[FieldRule, ...]:
+    """All rows of `vm.memory`, `vm.disks.bus` …; empty for a field that the table does not have."""
+    return tuple(rule for rule in TABLE if rule.field == field)
+
+
+def effect_of(field: str, when: Iterable[When] = ()) -> Effect:
+    """The effect of the first row of `field` whose condition is among `when`; KeyError if there is none."""
+    conditions = {"always", *when}
+    for rule in TABLE:
+        if rule.field == field and rule.when in conditions:
+            return rule.effect
+    raise KeyError(field)

@@ -1,0 +1,77 @@
+"""Which uuid each declared VM and disk has; the first rule that applies holds (design: Identity)."""
+
+from collections.abc import Mapping
+
+from reconciler.model.change import Blocked, Identities
+from reconciler.model.desired import Desired, Meta
+from reconciler.model.identity import object_uuid
+from reconciler.model.observed import Observed
+
+
+def resolve_identities(desired: Desired, observed: Observed) -> tuple[Identities, tuple[Blocked, ...]]:
+    """Declared objects to uuids: spec.uuid, the record with this id, the record renamed from, else new.
+
+    Blocks a rename whose source has no record and whose target is new, and a new VM that takes the MACs or
+    disks of a vanished one without saying renamed-from.
+    """
+    incarnations: dict[str, int] = {}
+    renamed: dict[str, str] = {}
+    blocked: list[Blocked] = []
+    used = _incarnations_used(observed)
+
+    def resolve(meta: Meta, known: Mapping[str, str]) -> str:
+        if meta.uuid:
+            return meta.uuid
+        if meta.id in known:
+            return known[meta.id]
+        if meta.renamed_from and meta.renamed_from in known:
+            renamed[meta.id] = meta.renamed_from
+            return known[meta.renamed_from]
+        incarnations[meta.id] = used.get(meta.id, 0) + 1
+        return object_uuid(desired.data_center.uuid, meta.id, incarnations[meta.id])
+
+    vms = {name: resolve(vm.meta, observed.vm_of) for name, vm in desired.vms.items()}
+    disks = {name: resolve(disk.meta, observed.disk_of) for name, disk in desired.disks.items()}
+    if incarnations:
+        blocked.extend(_doubtful_newcomers(desired, observed, vms, incarnations))
+    return Identities(vms, disks, incarnations, renamed), tuple(blocked)
+
+
+def _incarnations_used(observed: Observed) -> dict[str, int]:
+    """Highest incarnation of each object id among records and tombstones."""
+    used: dict[str, int] = {}
+    records = [vm.record for vm in observed.vms.values()] + [disk.record for disk in observed.disks.values()]
+    for record in records:
+        if record is not None:
+            used[record.object] = max(used.get(record.object, 0), record.incarnation)
+    return used
+
+
+def _doubtful_newcomers(
+    desired: Desired, observed: Observed, vms: Mapping[str, str], incarnations: Mapping[str, int]
+) -> list[Blocked]:
+    """New VMs that look like a vanished one under another name."""
+    claimed = set(vms.values())
+    vanished = [
+        vm.record
+        for vm in observed.vms.values()
+        if vm.record and vm.record.managed and not vm.record.removed and vm.uuid not in claimed
+    ]
+    found = []
+    for name, vm in desired.vms.items():
+        if name not in incarnations:
+            continue
+        macs = {nic.mac for nic in vm.nics if nic.mac}
+        disks = {one.disk for one in vm.disks}
+        for record in vanished:
+            if macs & set(record.macs.values()) or disks & set(record.disks):
+                found.append(
+                    Blocked(
+                        name,
+                        f"it takes disks or MAC addresses of {record.object}, whose manifest is gone",
+                        f"if it is the same VM, annotate it with ostler.dev/renamed-from: {record.object}; "
+                        f"if not, first remove {record.object} with consent",
+                    )
+                )
+                break
+    return found

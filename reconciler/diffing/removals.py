@@ -1,0 +1,119 @@
+"""Objects that Ostler manages and no manifest declares any more: removed with consent, else left and reported.
+
+Leaving an object out never destroys anything by itself, and a manifest set that drops many objects at once
+is blocked as a whole.
+"""
+
+from collections.abc import Iterator
+
+from nodeagent.wire.records import DiskRecord, VmRecord
+from reconciler.diffing.context import DiffContext, Finding
+from reconciler.model.change import Blocked, Change, Reason, Verb
+from reconciler.model.observed import Presence
+
+PRUNE_OBJECTS = 10
+PRUNE_PERCENT = 10
+ALWAYS_ALLOWED = 2
+"""A VM with its disk: below this a small data center would never get rid of anything without a flag."""
+
+
+def find_vanished(context: DiffContext) -> tuple[VmRecord | DiskRecord, ...]:
+    """Records of managed, not removed VMs and disks that no manifest claims, by object id."""
+    vms, disks = set(context.identities.vms.values()), set(context.identities.disks.values())
+    gone: list[VmRecord | DiskRecord] = [
+        seen.record
+        for uuid, seen in context.observed.vms.items()
+        if uuid not in vms and seen.record and seen.record.managed and not seen.record.removed
+    ]
+    gone += [
+        disk.record
+        for image, disk in context.observed.disks.items()
+        if image not in disks and disk.record and disk.record.managed and not disk.record.removed
+    ]
+    return tuple(sorted(gone, key=lambda record: (record.object, _uuid(record))))
+
+
+def prune_limit(context: DiffContext) -> int:
+    """How many objects may vanish at once: 10 objects or 10 % of what is managed, whichever is less."""
+    managed = sum(
+        1
+        for one in context.observed.vms.values()
+        if one.record and one.record.managed and not one.record.removed
+    )
+    managed += sum(
+        1
+        for one in context.observed.disks.values()
+        if one.record and one.record.managed and not one.record.removed
+    )
+    return max(ALWAYS_ALLOWED, min(PRUNE_OBJECTS, managed * PRUNE_PERCENT // 100))
+
+
+def block_mass_removal(context: DiffContext, allow_prune: int) -> Blocked | None:
+    """The reason why nothing at all is planned, if manifests dropped too much; allow_prune: the number a person allows."""
+    vanished = len(find_vanished(context))
+    empty = not context.desired.vms and not context.desired.disks and vanished > 0
+    if vanished <= allow_prune or (vanished <= prune_limit(context) and not empty):
+        return None
+    what = "declare no VM and no disk any more" if empty else f"drop {vanished} managed objects"
+    return Blocked(
+        context.desired.data_center.meta.id,
+        f"the manifests {what}; nothing is planned",
+        f"check that all files were read; if it is meant, say --allow-prune {vanished}",
+    )
+
+
+def diff_vanished(context: DiffContext, record: VmRecord | DiskRecord) -> Iterator[Finding]:
+    """Removal of one object with the consent that its record holds; blocked without."""
+    uuid = _uuid(record)
+    if record.allow_destroy != uuid:
+        yield Blocked(
+            record.object,
+            "its manifest is gone and there is no consent to remove it; it stays as it is",
+            f'declare it again; or apply it once more with the annotation ostler.dev/allow-destroy: "{uuid}" '
+            f"before leaving it out",
+        )
+    elif isinstance(record, VmRecord):
+        yield from _remove_vm(context, record)
+    elif _attached(context, record):
+        yield Blocked(record.object, "a declared VM attaches it", "detach it first")
+    else:
+        yield Change(record.object, Verb.REMOVE, (Reason("consent", uuid),))
+
+
+def _remove_vm(context: DiffContext, record: VmRecord) -> Iterator[Finding]:
+    """Stopping it where it runs, then its record."""
+    seen = context.observed.vms[record.uuid]
+    if seen.presence is Presence.UNKNOWN:
+        yield Blocked(
+            record.object, f"it may be running on {', '.join(seen.doubts)}", "bring the host back first"
+        )
+        return
+    if seen.presence is Presence.RUNNING:
+        yield Change(record.object, Verb.STOP, (Reason("consent", record.uuid),), host=seen.host)
+    elif record.run is not None and record.run.closed is None:
+        yield Change(record.object, Verb.RECORD_EXIT, (Reason("consent", record.uuid),))
+    yield Change(record.object, Verb.REMOVE, (Reason("consent", record.uuid),))
+
+
+def _attached(context: DiffContext, record: DiskRecord) -> bool:
+    """Whether a guest that stays, runs with this disk plugged in."""
+    staying = set(context.identities.vms.values())
+    return any(
+        disk.image == record.image
+        for uuid, seen in context.observed.vms.items()
+        if uuid in staying and seen.guest and seen.guest.config
+        for disk in seen.guest.config.disks
+        if disk.image not in context.identities.disks.values()
+        and not _will_detach(context, seen.object, record)
+    )
+
+
+def _will_detach(context: DiffContext, vm: str | None, record: DiskRecord) -> bool:
+    """Whether the VM's manifest no longer attaches the disk, so that this plan unplugs it first."""
+    declared = context.desired.vms.get(vm or "")
+    return declared is not None and record.object not in {one.disk for one in declared.disks}
+
+
+def _uuid(record: VmRecord | DiskRecord) -> str:
+    """The uuid that a consent must name."""
+    return record.uuid if isinstance(record, VmRecord) else record.image

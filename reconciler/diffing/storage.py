@@ -1,0 +1,121 @@
+"""Storage domains, disks and the pool's record against their manifests."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from nodeagent.wire.records import PoolRecord
+from reconciler.diffing.context import DiffContext, Finding, domain_exists, domain_readable
+from reconciler.diffing.fields import effect_of
+from reconciler.diffing.records import disk_record
+from reconciler.model.change import Blocked, Change, Effect, FieldChange, Reason, Verb
+from reconciler.model.desired import Disk, StorageDomain
+from reconciler.model.observed import DiskObservation
+
+MAX_HOST_ID = 250
+
+
+def diff_storage_domain(context: DiffContext, domain: StorageDomain) -> Iterator[Finding]:
+    """Whether the domain is to be made, and by which host: its own (localfs), else the first that answers."""
+    if domain_exists(context, domain.uuid):
+        return
+    hosts = [seen.id for seen, _ in context.answering_hosts() if domain.host in (None, seen.id)]
+    if not hosts:
+        yield Blocked(domain.meta.id, "no host that could make it answers", "bring one of its hosts back")
+        return
+    yield Change(domain.meta.id, Verb.CREATE, (Reason("declared"),), host=hosts[0])
+
+
+def diff_pool(context: DiffContext) -> PoolRecord | None:
+    """The pool's record as it should be, None if it stays: an id for every host that is to connect, the domains.
+
+    Ids are the lowest free ones from 1 to 250, in order of host ids; none is taken back here.
+    """
+    if context.master is None:
+        return None
+    old = context.observed.pool or PoolRecord(context.desired.data_center.uuid, 0)
+    ids = dict(old.host_ids)
+    free = iter(sorted(set(range(1, MAX_HOST_ID + 1)) - set(ids.values())))
+    for _, state in context.answering_hosts():
+        if state.host_uuid not in ids:
+            number = next(free, None)
+            if number is not None:
+                ids[state.host_uuid] = number
+    domains = {**old.domains, **{one.meta.id: one.uuid for one in context.desired.storage_domains.values()}}
+    wanted = replace(old, host_ids=ids, domains=domains)
+    return None if wanted == context.observed.pool else replace(wanted, revision=old.revision + 1)
+
+
+def diff_disk(context: DiffContext, disk: Disk) -> Iterator[Finding]:
+    """What to do to one disk: made, completed, restored, grown; its record written; never shrunk or replaced."""
+    domain = context.desired.storage_domains[disk.storage_domain]
+    seen = context.observed.disks.get(context.identities.disks[disk.meta.id])
+    if domain_exists(context, domain.uuid) and not domain_readable(context, domain.uuid) and seen is None:
+        yield Blocked(
+            disk.meta.id,
+            f"{domain.meta.id} could not be read, so it is not known whether the disk exists",
+            f"bring a host back that is connected to {domain.meta.id}",
+        )
+    elif seen is None or (seen.record is None and seen.volume is None):
+        yield Change(disk.meta.id, Verb.CREATE, (Reason("declared"),))
+    else:
+        yield from _existing(context, disk, seen)
+
+
+def _existing(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterator[Finding]:
+    """A disk that storage knows."""
+    if seen.record is not None and seen.record.removed:
+        yield Change(disk.meta.id, Verb.RESTORE, (Reason("declared-again"),))
+        return
+    if seen.volume is None:
+        yield Blocked(
+            disk.meta.id,
+            "its record exists, and its image is missing on storage",
+            "restore the image from a backup; or remove the disk's manifest with consent, then declare it anew",
+        )
+        return
+    if not seen.volume.legal:
+        yield Change(disk.meta.id, Verb.CREATE, (Reason("half-made", seen.image),))
+        return
+    refused = tuple(_refused(context, disk, seen))
+    if refused:
+        names = ", ".join(one.field for one in refused)
+        yield Blocked(
+            disk.meta.id,
+            f"{names} cannot change in place",
+            "take the change back, or make a new disk",
+            refused,
+        )
+        return
+    yield from _in_place(context, disk, seen)
+
+
+def _refused(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterator[FieldChange]:
+    """Fields whose change would replace or shrink the image."""
+    volume = seen.volume
+    assert volume is not None
+    if volume.capacity_bytes > disk.size_bytes:
+        yield FieldChange(
+            "disk.size", volume.capacity_bytes, disk.size_bytes, effect_of("disk.size", ("lowered",))
+        )
+    if volume.format != disk.format:
+        yield FieldChange("disk.format", volume.format, disk.format, Effect.REFUSE)
+    if volume.allocation != disk.allocation:
+        yield FieldChange("disk.allocation", volume.allocation, disk.allocation, Effect.REFUSE)
+    wanted = context.desired.storage_domains[disk.storage_domain].uuid
+    if seen.storage_domain != wanted:
+        yield FieldChange("disk.storageDomain", seen.storage_domain, wanted, Effect.REFUSE)
+
+
+def _in_place(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterator[Finding]:
+    """Growth, and the record."""
+    volume = seen.volume
+    assert volume is not None
+    record = disk_record(context.desired, context.identities, disk, seen)
+    if record != seen.record:
+        verb = Verb.ADOPT if seen.record is None or not seen.record.managed else Verb.UPDATE
+        yield Change(disk.meta.id, verb, (Reason("manifest-changed" if verb is Verb.UPDATE else "adopted"),))
+    if volume.capacity_bytes < disk.size_bytes:
+        field = FieldChange(
+            "disk.size", volume.capacity_bytes, disk.size_bytes, effect_of("disk.size", ("raised",))
+        )
+        yield Change(disk.meta.id, Verb.GROW, (Reason("declared-size", "spec.size"),), fields=(field,))
