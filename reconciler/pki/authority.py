@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
@@ -40,11 +39,11 @@ from reconciler.pki.profiles import (
     controller_leaf,
     new_key,
 )
+from reconciler.pki.requests import read_agent_key, read_request_key
 
 DIGEST_KEY_FILE = "digest.key"
 DIGEST_KEY_BYTES = 32
 ENROLMENT_SERVER_NAME = "enrolment.ostler.internal"
-MAX_REQUEST_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,31 @@ class Authorities:
         the names are the arguments, whatever it asks for.
         """
         public_key = read_request_key(csr_pem)
-        leaf = agent_leaf(host_name, host_uuid, addresses)
+        return self._sign_agent(public_key, agent_leaf(host_name, host_uuid, addresses), now, lifetime)
+
+    def renew_agent(
+        self,
+        certificate_pem: str,
+        host_name: str,
+        host_uuid: str,
+        addresses: Sequence[str],
+        *,
+        now: datetime | None = None,
+        lifetime: timedelta = LEAF_LIFETIME,
+    ) -> SignedCertificate:
+        """A new certificate for the key of the one that the host shows now, which this estate must have issued
+        to this host; the order that carries it thus holds no secret.
+        """
+        public_key = read_agent_key(certificate_pem, self.agents.certificate, host_uuid)
+        return self._sign_agent(public_key, agent_leaf(host_name, host_uuid, addresses), now, lifetime)
+
+    def _sign_agent(
+        self,
+        public_key: CertificateIssuerPublicKeyTypes,
+        leaf: Leaf,
+        now: datetime | None,
+        lifetime: timedelta,
+    ) -> SignedCertificate:
         certificate = self.agents.sign(leaf, public_key, now or datetime.now(UTC), lifetime)
         return SignedCertificate(
             certificate_pem(certificate), self.agents.pem, self.controllers.pem, self.agents.pem
@@ -170,30 +193,6 @@ class Authorities:
         return IssuedCertificate(
             certificate_pem(certificate), authority.pem, self.controllers.pem, self.agents.pem, key_pem(key)
         )
-
-
-def read_request_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
-    """The public key of a PKCS #10 request (PEM, at most 16 KiB) whose sender has proved to hold the private key.
-
-    Refuses whatever is not an ECDSA P-256 key, and a request whose signature is not by that key.
-    """
-    if len(csr_pem) > MAX_REQUEST_BYTES:
-        raise CertificateRequestError(f"the certificate request is larger than {MAX_REQUEST_BYTES} bytes")
-    try:
-        request = x509.load_pem_x509_csr(csr_pem.encode("utf-8", "replace"))
-        key = request.public_key()
-        proved = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as e:
-        raise CertificateRequestError(
-            "the certificate request cannot be read; enrol with `ostler-agent enroll`"
-        ) from e
-    if (
-        not isinstance(key, ec.EllipticCurvePublicKey)
-        or not isinstance(key.curve, ec.SECP256R1)
-        or not proved
-    ):
-        raise CertificateRequestError("the certificate request must be signed by its own ECDSA P-256 key")
-    return key
 
 
 def create_authorities(directory: Path, *, now: datetime | None = None) -> Authorities:

@@ -25,29 +25,37 @@ _Signing = (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey, ed25519.Ed25519Privat
 
 def read_bounded(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
     """The bytes of a regular file of at most `limit` bytes; a pipe or device is refused, never waited for."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as e:
-        raise AuthorityFileError(
-            f"{path}: cannot be read ({e.strerror}); check the path and its permissions"
-        ) from e
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise AuthorityFileError(f"{path}: is not a regular file; give the path of a PEM file")
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise AuthorityFileError(f"{path}: is larger than {limit} bytes; give the path of a PEM file")
-    return content
+    return _read(path, limit)[0]
 
 
 def read_private(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
     """As `read_bounded`, for a secret: refuses a file that others may read or that its group may change."""
-    content = read_bounded(path, limit)
-    if stat.S_IMODE(path.stat().st_mode) & _OPEN_TO_OTHERS:
+    content, mode = _read(path, limit)
+    if mode & _OPEN_TO_OTHERS:
         raise AuthorityFileError(
             f"{path}: others on this machine can read or change this secret; run: chmod 600 {path}"
         )
     return content
+
+
+def _read(path: Path, limit: int) -> tuple[bytes, int]:
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(limit + 1) if stat.S_ISREG(mode) else None
+    except OSError as e:
+        raise AuthorityFileError(
+            f"{path}: cannot be read ({e.strerror}); check the path and its permissions"
+        ) from e
+    if content is None:
+        raise AuthorityFileError(f"{path}: is not a regular file; give the path of a file")
+    if len(content) > limit:
+        raise AuthorityFileError(f"{path}: is larger than {limit} bytes; give the path of another file")
+    return content, stat.S_IMODE(mode)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def load_certificate(path: Path) -> x509.Certificate:
@@ -97,19 +105,23 @@ def load_pair(certificate_path: Path, key_path: Path) -> tuple[x509.Certificate,
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replaces `path` by `content` in one step that survives a power cut; readers see the old or the new."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_directory(path.parent)
     except OSError as e:
-        temporary.unlink(missing_ok=True)
-        raise AuthorityFileError(f"{path}: cannot be written ({e.strerror}); nothing was changed") from e
-    sync_directory(path.parent)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise AuthorityFileError(
+            f"{path}: cannot be written ({e.strerror}); free space or mend its file system, then repeat"
+        ) from e
 
 
 def sync_directory(directory: Path) -> None:

@@ -79,8 +79,8 @@ def check_uuid(text: str) -> str:
     try:
         canonical = str(uuid.UUID(text))
     except ValueError:
-        canonical = ""
-    if canonical != text.lower():
+        canonical = None
+    if canonical is None or canonical != text.lower():
         raise CertificateRequestError(f"{text[:80]!r} is no uuid; give the host's spec.uuid")
     return canonical
 
