@@ -159,10 +159,16 @@ def complete_installation(paths: CertificatePaths) -> None:
     """
     if not _staged(paths.certificate).exists():
         return
-    for path in (paths.key, paths.controllers_authority, paths.agents_authority, paths.certificate):
-        if _staged(path).exists():
-            _staged(path).replace(path)
-            sync_directory(paths.directory)
+    try:
+        for path in (paths.key, paths.controllers_authority, paths.agents_authority, paths.certificate):
+            if _staged(path).exists():
+                _staged(path).replace(path)
+                sync_directory(paths.directory)
+    except OSError as e:
+        raise CertificateError(
+            f"{paths.directory} cannot be changed ({e.strerror})",
+            "mend its file system, then start the agent again",
+        ) from e
 
 
 def install_renewed(paths: CertificatePaths, certificate_pem: str, now: datetime) -> None:
