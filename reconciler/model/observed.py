@@ -113,7 +113,8 @@ class Observed:
 
     complete: every known host answered or is proven off, and master and copies were read. last_orders: key of
     the last order by object id, as ledgers and records report it. master: uuid of the master domain, None
-    before there is one. off: hosts proven off (id to kind of proof).
+    before there is one. off: hosts proven off (id to kind of proof). newcomer_evidence: why a VM that appears in
+    no record and on no host never ran; None if that cannot be known.
     """
 
     data_center: str
@@ -130,3 +131,4 @@ class Observed:
     off: Mapping[str, str] = field(default_factory=dict)
     records_read: bool = False
     complete: bool = False
+    newcomer_evidence: Evidence | None = None

@@ -1,0 +1,1 @@
+"""Turns changes into steps, orders them, and explains both. Two passes: decide steps, then order them. Pure."""

@@ -1,0 +1,67 @@
+"""One plan from one diff: steps by rule, edges, a legal order to show them in, and the basis they rest on."""
+
+from collections.abc import Iterable
+
+import networkx as nx
+
+from reconciler.model.change import Changes, Identities
+from reconciler.model.desired import Desired
+from reconciler.model.observed import Observed
+from reconciler.model.placement import Placement
+from reconciler.model.plan import Basis, Plan, Step
+from reconciler.planning.basis import basis_of
+from reconciler.planning.context import PlanContext, plan_context
+from reconciler.planning.graph import find_cycle, sort_steps
+from reconciler.planning.ordering import display_key, order_steps
+from reconciler.planning.rules.disks import plan_disks
+from reconciler.planning.rules.hosts import plan_hosts
+from reconciler.planning.rules.live import plan_live
+from reconciler.planning.rules.storage import plan_storage
+from reconciler.planning.rules.vms import plan_vms
+
+TOPICS = (plan_storage, plan_hosts, plan_disks, plan_vms, plan_live)
+
+
+def build_plan(
+    desired: Desired,
+    observed: Observed,
+    identities: Identities,
+    placement: Placement,
+    changes: Changes,
+    planner: str,
+) -> Plan:
+    """The whole plan. A cycle among its steps leaves a plan with the problem and without steps."""
+    context = plan_context(desired, observed, identities, placement, changes)
+    steps: tuple[Step, ...] = (
+        order_steps(context, _decide(context)) if changes.changes or changes.pool else ()
+    )
+    problems: tuple[str, ...] = ()
+    try:
+        steps = sort_steps(steps, display_key(context)) if steps else ()
+    except nx.NetworkXUnfeasible:
+        problems, steps = (f"these steps wait for each other: {find_cycle(steps)}",), ()
+    return Plan(
+        planner=planner,
+        data_center=desired.data_center.meta.id,
+        data_center_uuid=desired.data_center.uuid,
+        basis=basis_of(desired, observed, steps) if steps else Basis(),
+        steps=steps,
+        blocked=changes.blocked,
+        deferred=changes.deferred,
+        drift=changes.drift,
+        problems=problems,
+        limits=_limits(desired, steps),
+    )
+
+
+def _decide(context: PlanContext) -> tuple[Step, ...]:
+    """All steps, by topic, without order."""
+    return tuple(step for topic in TOPICS for step in topic(context))
+
+
+def _limits(desired: Desired, steps: Iterable[Step]) -> dict[str, int]:
+    """How many migrations a host takes part in at once: the strictest of the clusters concerned."""
+    if not any(step.kind == "migrate-vm" for step in steps):
+        return {}
+    concurrent = min((one.migration.concurrent_per_host for one in desired.clusters.values()), default=2)
+    return {"migrations-per-host": concurrent}

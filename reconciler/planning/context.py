@@ -1,0 +1,97 @@
+"""What the rules read: every input of planning, with the few look-ups that several rules need."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from reconciler.model.change import Change, Changes, Identities, Verb
+from reconciler.model.desired import Cluster, Desired, StorageDomain, VirtualMachine
+from reconciler.model.observed import HostObservation, Observed, VmObservation
+from reconciler.model.placement import Placement
+
+
+class PlanningError(Exception):
+    """A bug: a change that no rule can turn into steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """Inputs of planning. workers: hosts that answer and are who they should be, by id, to do work on storage."""
+
+    desired: Desired
+    observed: Observed
+    identities: Identities
+    placement: Placement
+    changes: Changes
+    workers: tuple[str, ...] = ()
+    domains: dict[str, StorageDomain] = field(default_factory=dict)
+    created: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def master(self) -> str:
+        """The uuid of the domain that holds the records. Raises PlanningError if there is none to be."""
+        if self.changes.master is None:
+            raise PlanningError("a VM or disk is to change and there is no storage domain for its record")
+        return self.changes.master
+
+    def host(self, identifier: str) -> HostObservation:
+        """An observed host by id."""
+        return self.observed.hosts[identifier]
+
+    def seen(self, vm: str) -> VmObservation | None:
+        """The observation of a declared VM."""
+        return self.observed.vms.get(self.identities.vms.get(vm, ""))
+
+    def cluster_of(self, vm: VirtualMachine) -> Cluster:
+        """A VM's cluster."""
+        return self.desired.clusters[vm.cluster]
+
+    def domain_by_uuid(self, uuid: str) -> StorageDomain | None:
+        """A declared storage domain by its uuid."""
+        return self.domains.get(uuid)
+
+    def worker_for(self, storage: str, preferred: str | None = None) -> str:
+        """The host that does work on a storage domain: the preferred one if it can, else its maker, else the first."""
+        domain = self.domains.get(storage)
+        able = [one for one in self.workers if domain is None or domain.host in (None, one)]
+        if preferred in able:
+            return str(preferred)
+        maker = self.created.get(storage)
+        if maker in able:
+            return str(maker)
+        connected = [one for one in able if self.is_connected(one, storage)]
+        found = connected or able
+        if not found:
+            raise PlanningError(f"no host that answers can reach storage domain {storage}")
+        return found[0]
+
+    def is_connected(self, host: str, storage: str) -> bool:
+        """Whether the host reports the storage domain as active now."""
+        state = self.observed.hosts[host].state
+        return state is not None and any(
+            one.uuid == storage and one.state == "active" for one in state.storage
+        )
+
+    def of_verb(self, *verbs: Verb) -> Iterator[Change]:
+        """Changes with one of these verbs, in their order."""
+        return (one for one in self.changes.changes if one.verb in verbs)
+
+
+def plan_context(
+    desired: Desired, observed: Observed, identities: Identities, placement: Placement, changes: Changes
+) -> PlanContext:
+    """The context of one planning pass."""
+    workers = tuple(
+        name
+        for name, host in desired.hosts.items()
+        if (seen := observed.hosts.get(name))
+        and seen.answering
+        and seen.state
+        and seen.state.host_uuid == host.uuid
+    )
+    domains = {one.uuid: one for one in desired.storage_domains.values()}
+    created = {
+        desired.storage_domains[one.object].uuid: one.host
+        for one in changes.changes
+        if one.verb is Verb.CREATE and one.object in desired.storage_domains and one.host
+    }
+    return PlanContext(desired, observed, identities, placement, changes, workers, domains, created)

@@ -1,0 +1,297 @@
+"""The order of steps: every edge is made by one named rule, and says so.
+
+Rules look at steps only by kind, object, host and arguments; they never add or drop steps.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reconciler.model.plan import Edge, Step
+from reconciler.planning.context import PlanContext
+from reconciler.planning.room import edges_for_room
+
+LIVE_KINDS = frozenset(
+    {
+        "set-vm-memory", "set-vm-cpus", "update-nic", "attach-nic", "detach-nic", "attach-disk", "detach-disk",
+        "change-cdrom", "set-vnc-password",
+    }
+)  # fmt: skip
+STAGE = {
+    kind: rank
+    for rank, kinds in enumerate(
+        (
+            ("create-storage-domain",),
+            ("write-pool-record",),
+            ("connect-storage-domain",),
+            ("create-network", "update-network"),
+            ("set-maintenance",),
+            ("create-disk", "restore-disk", "write-disk-record"),
+            ("write-vm-record",),
+            ("record-exit",),
+            ("stop-vm",),
+            ("grow-disk",),
+            tuple(sorted(LIVE_KINDS)),
+            ("migrate-vm",),
+            ("start-vm", "reboot-vm"),
+            ("remove-vm", "remove-disk", "remove-network", "disconnect-storage-domain"),
+        )
+    )
+    for kind in kinds
+}
+LAST_STAGE = len(STAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class StepIndex:
+    """Steps by kind, by object, and by (kind, host)."""
+
+    by_kind: dict[str, list[Step]]
+    by_object: dict[str, list[Step]]
+    by_place: dict[tuple[str, str], list[Step]]
+
+    def of(self, *kinds: str) -> Iterator[Step]:
+        """Steps of these kinds."""
+        return (step for kind in kinds for step in self.by_kind.get(kind, ()))
+
+
+Arrow = tuple[str, Edge]
+Rule = Callable[[PlanContext, StepIndex], Iterable[Arrow]]
+
+
+def order_steps(context: PlanContext, steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The same steps with their edges, in the order given; edges sorted, none twice."""
+    index = _index(steps)
+    edges: dict[str, dict[str, Edge]] = defaultdict(dict)
+    for rule in RULES:
+        for dependent, edge in rule(context, index):
+            if edge.step != dependent:
+                edges[dependent].setdefault(edge.step, edge)
+    return tuple(
+        replace(step, after=tuple(sorted(edges[step.id].values(), key=lambda one: one.step)))
+        if step.id in edges
+        else step
+        for step in steps
+    )
+
+
+def display_key(context: PlanContext) -> Callable[[Step], tuple[Any, ...]]:
+    """How to sort steps that may go in any order: by stage, higher priority first, then smaller, then id."""
+
+    def key(step: Step) -> tuple[Any, ...]:
+        vm = context.desired.vms.get(step.object)
+        entering = step.kind == "set-maintenance" and step.args["maintenance"]
+        stage = LAST_STAGE if entering else STAGE.get(step.kind, LAST_STAGE)
+        return (stage, -vm.priority if vm else 0, vm.memory_bytes if vm else 0)
+
+    return key
+
+
+def _index(steps: Sequence[Step]) -> StepIndex:
+    by_kind, by_object, by_place = defaultdict(list), defaultdict(list), defaultdict(list)
+    for step in steps:
+        by_kind[step.kind].append(step)
+        by_object[step.object].append(step)
+        by_place[step.kind, step.host].append(step)
+    return StepIndex(dict(by_kind), dict(by_object), dict(by_place))
+
+
+def _domain_before_pool(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    for pool in index.of("write-pool-record"):
+        for made in index.of("create-storage-domain"):
+            if made.args["uuid"] == pool.args["storage_domain"]:
+                yield pool.id, Edge(made.id, "domain-before-pool")
+
+
+def _pool_before_connection(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    made = {step.args["uuid"]: step for step in index.of("create-storage-domain")}
+    for step in index.of("connect-storage-domain"):
+        for pool in index.of("write-pool-record"):
+            yield step.id, Edge(pool.id, "host-id-before-connection")
+        if step.args["uuid"] in made:
+            yield step.id, Edge(made[step.args["uuid"]].id, "domain-before-connection")
+
+
+def _connection_before_use(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    connections = {(step.host, step.args["uuid"]): step for step in index.of("connect-storage-domain")}
+    if not connections:
+        return
+    for steps in index.by_object.values():
+        for step in steps:
+            for host, domain in _uses(context, step):
+                if (host, domain) in connections:
+                    yield step.id, Edge(connections[host, domain].id, "storage-before-use")
+
+
+def _uses(context: PlanContext, step: Step) -> Iterator[tuple[str, str]]:
+    """Storage domains that a step touches, each with the host that must be connected."""
+    if step.kind in ("create-storage-domain", "write-pool-record", "connect-storage-domain"):
+        return
+    if "master" in step.args:
+        yield step.host, step.args["master"]
+    if "storage_domain" in step.args:
+        yield step.host, step.args["storage_domain"]
+    if step.kind in ("write-disk-record", "remove-disk", "restore-disk"):
+        yield step.host, step.args["record"]["storage_domain"]
+    for disk in step.args.get("config", {}).get("disks", ()):
+        yield step.host, disk["storage_domain"]
+    if step.kind == "migrate-vm":
+        destination = _destination(context, step)
+        vm = context.desired.vms[step.object]
+        for one in vm.disks:
+            domain = context.desired.storage_domains[context.desired.disks[one.disk].storage_domain]
+            yield destination, domain.uuid
+
+
+def _destination(context: PlanContext, step: Step) -> str:
+    """Object id of a migration's destination."""
+    return next(name for name, host in context.desired.hosts.items() if host.uuid == step.args["destination"])
+
+
+def _arrivals(context: PlanContext, index: StepIndex) -> Iterator[tuple[Step, str]]:
+    """Steps that bring a guest to a host, with that host."""
+    for step in index.of("start-vm", "reboot-vm"):
+        yield step, step.host
+    for step in index.of("migrate-vm"):
+        yield step, _destination(context, step)
+
+
+def _network_before_guest(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    bridges: dict[tuple[str, str], Step] = {}
+    for step in index.of("create-network", "update-network"):
+        bridges[step.host, step.args["network"]] = step
+    if not bridges:
+        return
+    for step, host in _arrivals(context, index):
+        vm = context.desired.vms[step.object]
+        for nic in vm.nics:
+            if (host, nic.network) in bridges:
+                yield step.id, Edge(bridges[host, nic.network].id, "network-before-guest")
+    for step in index.of("attach-nic", "update-nic"):
+        nic = step.args.get("nic") or step.args["after"]
+        if (step.host, nic["network"]) in bridges:
+            yield step.id, Edge(bridges[step.host, nic["network"]].id, "network-before-guest")
+
+
+def _guest_before_network_removal(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    for removal in index.of("remove-network"):
+        for step in index.of("update-nic", "detach-nic", "stop-vm", "migrate-vm"):
+            if step.host == removal.host:
+                yield removal.id, Edge(step.id, "guests-leave-before-network")
+        for made in index.by_place.get(("create-network", removal.host), ()):
+            if made.args["network"] == removal.args["network"]:
+                yield made.id, Edge(removal.id, "old-bridge-before-new")
+
+
+def _open_host_before_guest(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    opening = {step.host: step for step in index.of("set-maintenance") if not step.args["maintenance"]}
+    if opening:
+        for step, host in _arrivals(context, index):
+            if host in opening:
+                yield step.id, Edge(opening[host].id, "leave-maintenance-before-guest")
+
+
+def _drain_before_maintenance(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    for closing in index.of("set-maintenance"):
+        if closing.args["maintenance"]:
+            for kind in ("migrate-vm", "stop-vm"):
+                for step in index.by_place.get((kind, closing.host), ()):
+                    yield closing.id, Edge(step.id, "drain-before-maintenance")
+
+
+def _disk_before_guest(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    disks = {step.object: step for step in index.of("create-disk", "restore-disk", "grow-disk")}
+    if not disks:
+        return
+    for step in index.of("start-vm", "reboot-vm"):
+        for attachment in context.desired.vms[step.object].disks:
+            if attachment.disk in disks:
+                yield step.id, Edge(disks[attachment.disk].id, "disk-before-guest")
+    for step in index.of("attach-disk"):
+        if step.args["disk"]["name"] in disks:
+            yield step.id, Edge(disks[step.args["disk"]["name"]].id, "disk-before-guest")
+    for step in index.of("migrate-vm"):
+        for attachment in context.desired.vms[step.object].disks:
+            if attachment.disk in disks and disks[attachment.disk].args.get("vm"):
+                yield step.id, Edge(disks[attachment.disk].id, "grow-before-migration")
+
+
+def _record_before_rest(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    """Within one VM: record, exit, stop, live changes, then what moves or starts it, then its removal."""
+    chain = (
+        "write-vm-record",
+        "record-exit",
+        "stop-vm",
+        "live",
+        "migrate-vm",
+        "start-vm",
+        "reboot-vm",
+        "remove-vm",
+    )
+    rules = {
+        "record-exit": "record-before-exit",
+        "stop-vm": "record-before-stop",
+        "live": "record-before-change",
+        "migrate-vm": "change-before-migration",
+        "start-vm": "record-before-start",
+        "reboot-vm": "record-before-restart",
+        "remove-vm": "stop-before-removal",
+    }
+    for steps in index.by_object.values():
+        groups: dict[str, list[Step]] = defaultdict(list)
+        for step in steps:
+            groups["live" if step.kind in LIVE_KINDS else step.kind].append(step)
+        previous: list[Step] = []
+        for link in chain:
+            for step in groups.get(link, ()):
+                for before in previous:
+                    yield step.id, Edge(before.id, rules[link])
+            previous = groups.get(link) or previous
+
+
+def _disk_record_before_growth(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    for grow in index.of("grow-disk"):
+        for step in index.by_object[grow.object]:
+            if step.kind in ("restore-disk", "write-disk-record"):
+                yield grow.id, Edge(step.id, "record-before-growth")
+
+
+def _guest_before_disk_removal(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    for removal in index.of("remove-disk"):
+        image = removal.args["record"]["image"]
+        for step in index.of("detach-disk"):
+            if step.args["disk"]["image"] == image:
+                yield removal.id, Edge(step.id, "unplug-before-removal")
+        for step in index.of("stop-vm", "remove-vm"):
+            yield removal.id, Edge(step.id, "guest-before-its-disks")
+
+
+def _use_before_disconnection(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    for step in index.of("disconnect-storage-domain"):
+        for other in index.of("stop-vm", "migrate-vm", "detach-disk"):
+            if other.host == step.host:
+                yield step.id, Edge(other.id, "guests-leave-before-storage")
+
+
+def _room(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    yield from edges_for_room(
+        context, list(_arrivals(context, index)), list(index.of("migrate-vm", "stop-vm"))
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    _domain_before_pool,
+    _pool_before_connection,
+    _connection_before_use,
+    _network_before_guest,
+    _guest_before_network_removal,
+    _open_host_before_guest,
+    _drain_before_maintenance,
+    _disk_before_guest,
+    _record_before_rest,
+    _disk_record_before_growth,
+    _guest_before_disk_removal,
+    _use_before_disconnection,
+    _room,
+)

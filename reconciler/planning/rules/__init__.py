@@ -1,0 +1,1 @@
+"""One module a topic: each turns the changes of its topic into steps, without order."""

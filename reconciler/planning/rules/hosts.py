@@ -1,0 +1,71 @@
+"""Networks of a host, and its maintenance."""
+
+from collections.abc import Iterator
+
+from nodeagent.wire.arguments import CreateNetwork, RemoveNetwork, SetMaintenance, UpdateNetwork
+from nodeagent.wire.orders import Expectation
+from reconciler.model.change import Change, Verb
+from reconciler.model.names import name_of
+from reconciler.model.plan import Step
+from reconciler.planning.context import PlanContext
+from reconciler.planning.steps import make_step
+
+
+def plan_hosts(context: PlanContext) -> Iterator[Step]:
+    """Steps for bridges and maintenance."""
+    for change in context.of_verb(Verb.ADD_NETWORK, Verb.UPDATE_NETWORK, Verb.REMOVE_NETWORK):
+        yield _network(context, change)
+    for change in context.of_verb(Verb.ENTER_MAINTENANCE, Verb.LEAVE_MAINTENANCE):
+        entering = change.verb is Verb.ENTER_MAINTENANCE
+        yield make_step(
+            change,
+            SetMaintenance(entering),
+            verb=change.verb.value,
+            host=str(change.host),
+            summary="close the host: no starts, no incoming migrations"
+            if entering
+            else "open the host again",
+        )
+
+
+def _network(context: PlanContext, change: Change) -> Step:
+    """One bridge on one host."""
+    host, name = str(change.host), str(change.subject)
+    if change.verb is Verb.REMOVE_NETWORK:
+        return _removal(context, change)
+    network = context.desired.networks[name]
+    nic = next((one.nic for one in context.desired.hosts[host].networks if one.network == name), None)
+    uplink = f" over {nic}" if nic else ", inside the host only"
+    if change.verb is Verb.ADD_NETWORK:
+        return make_step(
+            change,
+            CreateNetwork(name, network.bridge, network.mtu, nic),
+            verb=f"add-network-{name_of(name)}",
+            host=host,
+            summary=f"make bridge {network.bridge} for {name}{uplink}, MTU {network.mtu}",
+            expects=(Expectation(f"network/{network.bridge}", "present", value=False),),
+        )
+    changes = ", ".join(f"{one.field} {one.before} → {one.after}" for one in change.fields)
+    return make_step(
+        change,
+        UpdateNetwork(name, network.bridge, network.mtu, nic),
+        verb=f"update-network-{name_of(name)}",
+        host=host,
+        summary=f"change bridge {network.bridge} of {name}: {changes}",
+        expects=(Expectation(f"network/{network.bridge}", "present", value=True),),
+    )
+
+
+def _removal(context: PlanContext, change: Change) -> Step:
+    """Removing a bridge that is there."""
+    host, name = str(change.host), str(change.subject)
+    state = context.host(host).state
+    bridge = next(one.bridge for one in state.networks if one.network == name) if state else ""
+    return make_step(
+        change,
+        RemoveNetwork(name, bridge),
+        verb=f"remove-network-{name_of(name)}",
+        host=host,
+        summary=f"remove bridge {bridge} of {name}",
+        expects=(Expectation(f"network/{bridge}", "present", value=True),),
+    )
