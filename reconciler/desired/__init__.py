@@ -1,0 +1,1 @@
+"""Manifests turned into the desired state: read, schema, references, defaults, build."""
