@@ -1,0 +1,1 @@
+"""The `ostler` command: one module per command, nothing decided here."""

@@ -1,0 +1,24 @@
+"""Faults that end a command, as sentences: who must act, and what to do."""
+
+from reconciler.cli.statuses import Status
+
+
+class CommandError(Exception):
+    """A command cannot go on; its text is shown as it is."""
+
+    def __init__(self, text: str, status: Status = Status.ERROR) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def describe_failure(error: Exception) -> str | None:
+    """An expected fault of the outside world as text; None for what must be a bug."""
+    from reconciler.pki.errors import PkiError
+
+    if isinstance(error, PkiError):
+        return f"error: {error}"
+    if isinstance(error, PermissionError):
+        return f"error: {error.filename}: permission denied; run as a user who may read and write it, or set OSTLER_HOME"
+    if isinstance(error, OSError) and error.filename:
+        return f"error: {error.filename}: {error.strerror}"
+    return None

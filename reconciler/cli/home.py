@@ -1,0 +1,48 @@
+"""Where `ostler` keeps its things: $OSTLER_HOME, else /var/lib/ostler for root, else the user's data directory."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The directory of one controller or applier."""
+
+    directory: Path
+
+    @property
+    def authorities(self) -> Path:
+        """Both certificate authorities; back this up."""
+        return self.directory / "pki"
+
+    @property
+    def controller(self) -> Path:
+        """This applier's own certificate and key."""
+        return self.directory / "controller"
+
+    @property
+    def store(self) -> Path:
+        """Journal and history; a cache in the sense that losing it loses no data and no safety."""
+        return self.directory / "store.sqlite"
+
+    @property
+    def lab(self) -> Path:
+        """The lab's hosts."""
+        return self.directory / "lab"
+
+    @property
+    def passes(self) -> Path:
+        """Inputs of the last passes, so that a report can be replayed."""
+        return self.directory / "passes"
+
+
+def find_home() -> Home:
+    """The home of this invocation; nothing is created."""
+    named = os.environ.get("OSTLER_HOME")
+    if named:
+        return Home(Path(named))
+    if os.geteuid() == 0:
+        return Home(Path("/var/lib/ostler"))
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local/share")
+    return Home(Path(base) / "ostler")
