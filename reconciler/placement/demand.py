@@ -1,0 +1,59 @@
+"""What one VM asks of a host."""
+
+from dataclasses import dataclass
+
+from reconciler.model.capacity import vm_footprint
+from reconciler.model.desired import Desired, VirtualMachine
+from reconciler.model.observed import Presence, VmObservation
+
+VCPU_LOAD_PERCENT = 10
+"""Load of a vCPU that has not run yet, in percent of one CPU (VcpuConsumptionPercentage)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VmDemand:
+    """One VM as filters and weights see it. current: host id where it runs now. load: percent of one CPU, summed.
+
+    bound: hosts to which its state binds it (TPM state lies on the host where it ran last), empty if none.
+    """
+
+    vm: str
+    memory_bytes: int
+    vcpus: int
+    load: int
+    machine: str | None
+    cpu_model: str | None
+    networks: frozenset[str]
+    domains: frozenset[str]
+    pinned: frozenset[str]
+    bound: frozenset[str]
+    current: str | None
+
+
+def demand_of(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) -> VmDemand:
+    """A declared VM and its observation as a demand; what its record has resolved goes before the manifest."""
+    record = seen.record if seen else None
+    running = seen is not None and seen.presence is Presence.RUNNING
+    cluster = desired.clusters[vm.cluster]
+    return VmDemand(
+        vm=vm.meta.id,
+        memory_bytes=vm_footprint(vm),
+        vcpus=vm.cpu.vcpus,
+        load=VCPU_LOAD_PERCENT * vm.cpu.vcpus,
+        machine=record.machine if record else vm.machine or cluster.machine,
+        cpu_model=vm.cpu.model or (record.cpu_model if record else cluster.cpu_model),
+        networks=frozenset(nic.network for nic in vm.nics),
+        domains=frozenset(desired.disks[one.disk].storage_domain for one in vm.disks),
+        pinned=frozenset(vm.hosts),
+        bound=_bound(desired, vm, seen) if vm.tpm and not running else frozenset(),
+        current=seen.host if seen and running else None,
+    )
+
+
+def _bound(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) -> frozenset[str]:
+    """Hosts of the last run of a VM whose TPM state lies there."""
+    run = seen.record.run if seen and seen.record else None
+    uuids = {one.uuid for one in run.hosts} if run else set()
+    return frozenset(
+        name for name, host in desired.hosts.items() if host.uuid in uuids and host.cluster == vm.cluster
+    )

@@ -1,0 +1,204 @@
+"""Filters, one class each, under oVirt's names: which hosts may run a VM, and why the others may not.
+
+`keep` answers for all hosts of a table at once; `reason` explains one host that `keep` dropped.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from reconciler.model.quantities import format_bytes
+from reconciler.placement.demand import VmDemand
+from reconciler.placement.table import UNKNOWN_LOAD, Booleans, HostTable
+
+
+class Filter(Protocol):
+    """One filter unit. mandatory ones run in every policy."""
+
+    name: str
+    mandatory: bool
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """True for each host that may run the VM."""
+        ...
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """Why this host may not, in words that say what is missing."""
+        ...
+
+
+def _every(table: HostTable) -> Booleans:
+    return np.ones(len(table.ids), dtype=np.bool_)
+
+
+class PinToHost:
+    """Only hosts that the manifest pins the VM to, or to which its TPM state binds it."""
+
+    name = "PinToHost"
+    mandatory = True
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """Everywhere, unless the VM is pinned or bound."""
+        if not demand.pinned and not demand.bound:
+            return _every(table)
+        allowed = (
+            demand.pinned & demand.bound if demand.pinned and demand.bound else demand.pinned | demand.bound
+        )
+        return np.array([name in allowed for name in table.ids], dtype=np.bool_)
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """The pinning list, or where the TPM's state lies."""
+        if demand.pinned and table.ids[host] not in demand.pinned:
+            return f"the VM is pinned to {', '.join(sorted(demand.pinned))}"
+        return f"the VM's TPM state lies on {', '.join(sorted(demand.bound))}"
+
+
+class CpuLevel:
+    """The host can run the VM's CPU model."""
+
+    name = "CPU-Level"
+    mandatory = True
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """Hosts whose libvirt calls the model usable; host models fit everywhere."""
+        if demand.cpu_model in (None, "host-passthrough", "maximum", "host-model"):
+            return _every(table)
+        return np.array([demand.cpu_model in one.cpu_models for one in table.capabilities], dtype=np.bool_)
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """The model, and what the host can run at best."""
+        models = table.capabilities[host].cpu_models
+        return f"it cannot run CPU model {demand.cpu_model}{f' (at best {models[-1]})' if models else ''}"
+
+
+class EmulatedMachine:
+    """The host has the VM's machine type."""
+
+    name = "Emulated-Machine"
+    mandatory = False
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """Hosts that list the type; families such as q35 are on every host."""
+        if demand.machine in (None, "q35", "pc"):
+            return _every(table)
+        return np.array([demand.machine in one.machines for one in table.capabilities], dtype=np.bool_)
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """The missing type."""
+        return f"it has no machine type {demand.machine}"
+
+
+class Cpu:
+    """The host has at least as many CPUs as the VM has vCPUs; over-commitment beyond that is free."""
+
+    name = "CPU"
+    mandatory = False
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """By number."""
+        kept: Booleans = table.cpus >= demand.vcpus
+        return kept
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """Both numbers."""
+        return f"not enough CPU cores: the VM has {demand.vcpus} vCPUs, the host {table.cpus[host]}"
+
+
+class CpuOverloaded:
+    """Hosts over HighUtilization (80 %) take no further VM; a host without statistics is let through."""
+
+    name = "CPUOverloaded"
+    mandatory = False
+    high_utilization_percent = 80
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """By mean load per CPU; the VM's own host always stays."""
+        known = table.load != UNKNOWN_LOAD
+        kept: Booleans = ~known | (table.load <= self.high_utilization_percent * table.cpus)
+        if (own := table.position(demand.current)) is not None:
+            kept[own] = True
+        return kept
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """The load."""
+        share = table.load[host] // max(1, table.cpus[host])
+        return f"CPU too loaded: {share} %, more than {self.high_utilization_percent} %"
+
+
+class Swap:
+    """The host does not swap (MaximumAllowedSwapUsage 0 %)."""
+
+    name = "Swap"
+    mandatory = False
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """By percent of physical memory swapped."""
+        return table.swap_used_percent <= 0
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """How much it swaps."""
+        return f"it is swapping: {table.swap_used_percent[host]} % of its memory"
+
+
+class Memory:
+    """Memory of the VM and QEMU fits into what the host has left for guests; a VM always fits where it runs."""
+
+    name = "Memory"
+    mandatory = False
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """By bytes left under the cluster's over-commitment."""
+        kept: Booleans = table.free >= demand.memory_bytes
+        if (own := table.position(demand.current)) is not None:
+            kept[own] = True
+        return kept
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """Needed and left, in MiB."""
+        left = max(0, int(table.free[host])) // 2**20 * 2**20
+        need = -(-demand.memory_bytes // 2**20) * 2**20
+        return f"available memory too low: {format_bytes(left)} of {format_bytes(need)} needed"
+
+
+class Network:
+    """The host has every network of the VM's cards."""
+
+    name = "Network"
+    mandatory = False
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """By names."""
+        if not demand.networks:
+            return _every(table)
+        return np.array([demand.networks <= have for have in table.networks], dtype=np.bool_)
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """The missing ones."""
+        missing = ", ".join(sorted(demand.networks - table.networks[host]))
+        return f"network missing: {missing}"
+
+
+class Storage:
+    """The host reaches every storage domain of the VM's disks; a local domain belongs to one host."""
+
+    name = "Storage"
+    mandatory = True
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """By names."""
+        if not demand.domains:
+            return _every(table)
+        return np.array([demand.domains <= have for have in table.domains], dtype=np.bool_)
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """The domains out of reach."""
+        missing = ", ".join(sorted(demand.domains - table.domains[host]))
+        return f"storage domain out of reach: {missing}"
+
+
+FILTERS: dict[str, Filter] = {
+    unit.name: unit
+    for unit in (
+        PinToHost(), CpuLevel(), Storage(), EmulatedMachine(), Cpu(), CpuOverloaded(), Swap(), Memory(), Network(),
+    )
+}  # fmt: skip

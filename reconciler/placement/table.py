@@ -1,0 +1,123 @@
+"""The hosts of one cluster as arrays over hosts, with what running and just placed VMs take from them.
+
+The one mutable value of this package; it lives for one pass.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodeagent.wire.facts import HostCapabilities, HostState, HostStatistics
+from reconciler.model.capacity import host_capacity
+from reconciler.model.desired import Cluster, Desired, Host
+from reconciler.model.observed import Observed
+from reconciler.placement.demand import VmDemand
+
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+UNKNOWN_LOAD = -1
+
+
+@dataclass(slots=True)
+class HostTable:
+    """Hosts in id order. free: bytes left for guests; load: percent of one CPU summed, -1 if not reported;
+    physical: bytes of memory that are free right now by statistics (-1 if not reported)."""
+
+    ids: tuple[str, ...]
+    cpus: Integers
+    free: Integers
+    load: Integers
+    physical: Integers
+    swap_used_percent: Integers
+    capabilities: tuple[HostCapabilities, ...]
+    networks: tuple[frozenset[str], ...]
+    domains: tuple[frozenset[str], ...]
+    index: Mapping[str, int] = field(default_factory=dict)
+
+    def position(self, host: str | None) -> int | None:
+        """Where a host stands in the arrays; None for a host that is no candidate."""
+        return self.index.get(host) if host is not None else None
+
+    def add(self, demand: VmDemand, host: int) -> None:
+        """Takes a VM's share from a host, so that the next decision sees it."""
+        self.free[host] -= demand.memory_bytes
+        if self.load[host] != UNKNOWN_LOAD:
+            self.load[host] += demand.load
+
+    def remove(self, demand: VmDemand, host: int) -> None:
+        """Gives a leaving VM's share back."""
+        self.free[host] += demand.memory_bytes
+
+
+def build_table(desired: Desired, observed: Observed, cluster: Cluster, used: Mapping[str, int]) -> HostTable:
+    """The candidate hosts of a cluster: they answer, are who they should be, and are not to be in maintenance.
+
+    used: bytes by host id that VMs staying there take.
+    """
+    hosts = [(host, state, statistics) for host, state, statistics in _candidates(desired, observed, cluster)]
+    ids = tuple(host.meta.id for host, _, _ in hosts)
+    capabilities = tuple(state.capabilities for _, state, _ in hosts)
+    percent = cluster.memory_overcommit_percent
+    return HostTable(
+        ids=ids,
+        cpus=_integers(one.threads if cluster.count_threads_as_cores else one.cores for one in capabilities),
+        free=_integers(
+            host_capacity(one, percent) - used.get(name, 0)
+            for name, one in zip(ids, capabilities, strict=True)
+        ),
+        load=_integers(_load(state, statistics) for _, state, statistics in hosts),
+        physical=_integers(_first(one.memory_free_bytes if one else (), -1) for _, _, one in hosts),
+        swap_used_percent=_integers(_swap_used(state, one) for _, state, one in hosts),
+        capabilities=capabilities,
+        networks=tuple(_networks(desired, host) for host, _, _ in hosts),
+        domains=tuple(_domains(desired, host) for host, _, _ in hosts),
+        index={name: position for position, name in enumerate(ids)},
+    )
+
+
+def _candidates(
+    desired: Desired, observed: Observed, cluster: Cluster
+) -> Iterable[tuple[Host, HostState, HostStatistics | None]]:
+    """Hosts that may take guests in this plan, by id."""
+    for name, host in desired.hosts.items():
+        seen = observed.hosts.get(name)
+        if host.cluster != cluster.meta.id or host.maintenance or seen is None or not seen.answering:
+            continue
+        if seen.state is not None and seen.state.host_uuid == host.uuid:
+            yield host, seen.state, seen.statistics
+
+
+def _integers(values: Iterable[int]) -> Integers:
+    return np.fromiter(values, dtype=np.int64)
+
+
+def _first(values: tuple[int, ...], otherwise: int) -> int:
+    return values[0] if values else otherwise
+
+
+def _load(state: HostState, statistics: HostStatistics | None) -> int:
+    """Percent of one CPU, summed over the host's CPUs."""
+    share = _first(statistics.cpu_percent if statistics else (), UNKNOWN_LOAD)
+    return share * state.capabilities.cores if share != UNKNOWN_LOAD else UNKNOWN_LOAD
+
+
+def _swap_used(state: HostState, statistics: HostStatistics | None) -> int:
+    """(swapTotal - swapFree - memFree) * 100 / physical memory, at least 0; missing figures count as not swapping."""
+    if statistics is None or not statistics.swap_free_bytes or not statistics.memory_free_bytes:
+        return 0
+    used = statistics.swap_total_bytes - statistics.swap_free_bytes[0] - statistics.memory_free_bytes[0]
+    return max(0, used * 100 // max(1, state.capabilities.memory_bytes))
+
+
+def _networks(desired: Desired, host: Host) -> frozenset[str]:
+    """Networks that the host has, or will once the plan has made them."""
+    return frozenset((*desired.clusters[host.cluster].networks, *(one.network for one in host.networks)))
+
+
+def _domains(desired: Desired, host: Host) -> frozenset[str]:
+    """Storage domains that the host reaches, or will once the plan has connected them."""
+    return frozenset(
+        name for name, one in desired.storage_domains.items() if one.host in (None, host.meta.id)
+    )
