@@ -17,8 +17,8 @@ def headline(plan: Plan) -> str:
     """`dc/farm: 7 steps (2 live-migrate), 1 blocked`, or that there is nothing to do."""
     parts = []
     if plan.steps:
-        felt = [f"{count} {name}" for name, count in disruptions(plan).items()]
-        parts.append(f"{_count(len(plan.steps), 'step')}{f' ({", ".join(felt)})' if felt else ''}")
+        felt = ", ".join(f"{count} {name}" for name, count in disruptions(plan).items())
+        parts.append(_count(len(plan.steps), "step") + (f" ({felt})" if felt else ""))
     for name in ("blocked", "deferred"):
         if number := len(getattr(plan, name)):
             parts.append(f"{number} {name}")
