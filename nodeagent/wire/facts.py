@@ -215,3 +215,21 @@ class StorageContents:
     total_bytes: Bytes = 0
     free_bytes: Bytes = 0
     format: Format = CURRENT
+
+
+@dataclass(frozen=True, slots=True)
+class FactsChange:
+    """One line of the stream of changes: the generation of the state document now. Repeated as a heartbeat."""
+
+    agent_start: Uuid
+    generation: Count
+    boottime_ms: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class AgentVersion:
+    """What answers at the other end: its version, the contract's, and the kinds of orders that it can carry out."""
+
+    agent_version: Text
+    kinds: tuple[Name, ...]
+    format: Format = CURRENT
