@@ -57,6 +57,12 @@ def open_inner(outer: int, name: str) -> Iterator[int]:
         os.close(handle)
 
 
+def list_names(directory: int) -> set[str]:
+    """The names in a directory. Raises OSError."""
+    with os.scandir(directory) as entries:
+        return {entry.name for entry in entries}
+
+
 def read_file(directory: int, name: str, limit: int = RECORD_LIMIT_BYTES) -> bytes:
     """The content of a regular file of at most `limit` bytes; never waits. Raises OSError."""
     if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
