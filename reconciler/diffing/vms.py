@@ -69,9 +69,12 @@ def _doubt(context: DiffContext, vm: VirtualMachine, seen: VmObservation | None)
             f"it may be running on {hosts}, which cannot be asked",
             "bring the host back, fence it, or confirm that it is off: `ostler host confirm-off HOST`",
         )
-    if seen is None and not context.observed.records_read and context.observed.pool is not None:
+    if seen is None and context.observed.newcomer_evidence is None:
+        doubts = ", ".join(context.observed.newcomer_doubts) or "its data center's storage could not be read"
         return Blocked(
-            vm.meta.id, "the records of its data center could not be read", "bring its storage back"
+            vm.meta.id,
+            f"it is not known whether it ever ran: {doubts}",
+            "bring the hosts and their storage back, or confirm that they are off: `ostler host confirm-off HOST`",
         )
     return None
 

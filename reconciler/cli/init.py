@@ -1,0 +1,45 @@
+"""`ostler init`: a data center's first manifest, with the uuid that everything else follows from."""
+
+import uuid
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from reconciler.cli.failures import CommandError
+from reconciler.cli.statuses import Status
+
+MANIFEST = """\
+# The root of the data center. Its uuid names everything that Ostler makes: never change it, never use it twice.
+apiVersion: ostler.dev/v1alpha1
+kind: DataCenter
+metadata:
+  name: {name}
+spec:
+  uuid: {uuid}
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("init")(init)
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="The data center's name.")] = "main",
+    out: Annotated[Path, typer.Option("--out", help="The file to write; it must not exist.")] = Path(
+        "data-center.yaml"
+    ),
+) -> int:
+    """Write the manifest of a new data center."""
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(MANIFEST.format(name=name, uuid=uuid.uuid4()))
+    except FileExistsError as error:
+        raise CommandError(f"{out} exists and is left alone; choose another name with --out") from error
+    click.echo(
+        f"{out} written; next: `ostler pki init`, then describe clusters, hosts, networks and storage",
+        err=True,
+    )
+    return Status.DONE

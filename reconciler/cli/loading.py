@@ -1,0 +1,93 @@
+"""Manifests from the command line's paths to one data center's desired state, or every problem at once."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import msgspec
+
+from nodeagent.wire.codec import ContractError, decode
+from reconciler.cli.failures import CommandError
+from reconciler.cli.statuses import Status
+from reconciler.desired.build import build_desired
+from reconciler.desired.fitting import HostCapacity, check_against_hosts
+from reconciler.desired.places import Places
+from reconciler.desired.read import read_paths
+from reconciler.model.desired import Desired
+from reconciler.model.reports import Reports
+from reconciler.problems import Problem, has_errors, sort_problems
+
+LARGEST_OBSERVED_BYTES = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Manifests as read: declared data centers by id, all problems, and where every field stands."""
+
+    desired: Mapping[str, Desired]
+    problems: tuple[Problem, ...]
+    places: Places
+
+
+def load_manifests(paths: Sequence[str]) -> Loaded:
+    """Reads files, directories and `-`; nothing is refused here, problems travel with the result."""
+    manifests = read_paths(list(paths), sys.stdin.buffer)
+    desired, problems = build_desired(manifests.documents)
+    return Loaded(desired, sort_problems((*manifests.problems, *problems)), Places(manifests.documents))
+
+
+def show_problems(problems: Sequence[Problem]) -> None:
+    """Every problem on a line of its own, on stderr."""
+    for problem in problems:
+        click.echo(str(problem), err=True)
+
+
+def load_data_center(paths: Sequence[str], name: str | None = None) -> tuple[Desired, Loaded]:
+    """The one data center that a plan is for. Ends the command with all problems if there is an error among them."""
+    loaded = load_manifests(paths)
+    show_problems(loaded.problems)
+    if has_errors(loaded.problems):
+        count = sum(1 for one in loaded.problems if has_errors((one,)))
+        raise CommandError(f"{count} error{'s' if count != 1 else ''}; nothing was planned", Status.ERROR)
+    if name is not None:
+        wanted = name if name.startswith("dc/") else f"dc/{name}"
+        if wanted not in loaded.desired:
+            known = ", ".join(loaded.desired) or "none"
+            raise CommandError(f"no data center {wanted} in these manifests; there is {known}")
+        return loaded.desired[wanted], loaded
+    if len(loaded.desired) != 1:
+        names = ", ".join(loaded.desired) or "none"
+        raise CommandError(
+            f"these manifests declare {len(loaded.desired)} data centers ({names}); choose with --data-center"
+        )
+    return next(iter(loaded.desired.values())), loaded
+
+
+def load_reports(path: str) -> Reports:
+    """An observed file that `ostler observe` wrote."""
+    file = Path(path)
+    if file.stat().st_size > LARGEST_OBSERVED_BYTES:
+        raise CommandError(f"{path}: larger than any observed file; name what `ostler observe --out` wrote")
+    try:
+        return decode(file.read_bytes(), Reports)
+    except (ContractError, msgspec.MsgspecError) as error:
+        raise CommandError(
+            f"{path}: not an observed file: {error}; make one with `ostler observe --out FILE`"
+        ) from error
+
+
+def check_sizes(desired: Desired, reports: Reports, places: Places) -> None:
+    """Ends the command if a VM is larger than every host that may run it."""
+    capacities = {
+        one.host: HostCapacity(
+            one.state.capabilities.memory_bytes, one.state.capabilities.cores, one.state.capabilities.threads
+        )
+        for one in reports.hosts
+        if one.state is not None
+    }
+    problems = check_against_hosts(desired, capacities, places)
+    show_problems(problems)
+    if has_errors(problems):
+        raise CommandError("nothing was planned", Status.ERROR)

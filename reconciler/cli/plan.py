@@ -1,0 +1,108 @@
+"""`ostler plan`: what would be done, and why; writes a plan file with --out."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from reconciler.cli.loading import check_sizes, load_data_center, load_reports
+from reconciler.cli.observing import observe_now
+from reconciler.cli.statuses import Status
+from reconciler.model.change import Disruption
+from reconciler.model.plan import Plan
+from reconciler.pipeline import PassOptions, run_pass
+from reconciler.planfile.canonical import plan_digest
+from reconciler.planfile.encode import encode_plan
+from reconciler.planfile.text import render_text
+
+
+class PlanFormat(StrEnum):
+    """Ways to show a plan."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
+PathsOption = Annotated[
+    list[str], typer.Option("--file", "-f", help="Files, directories, or - for standard input.")
+]
+DataCenterOption = Annotated[
+    str | None, typer.Option("--data-center", help="Which one, if there are several.")
+]
+PruneOption = Annotated[
+    int, typer.Option("--allow-prune", min=0, help="How many objects manifests may drop at once.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("plan")(plan)
+
+
+def plan(
+    file: PathsOption,
+    data_center: DataCenterOption = None,
+    observed: Annotated[
+        str | None, typer.Option("--observed", help="Plan offline from what `ostler observe` wrote.")
+    ] = None,
+    output: Annotated[
+        PlanFormat, typer.Option("--output", "-o", help="text, json, markdown or html.")
+    ] = PlanFormat.TEXT,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the plan file here.")] = None,
+    fail_on: Annotated[
+        str, typer.Option("--fail-on", help="Exit 3 if a step disturbs like this, e.g. power-off,data-loss.")
+    ] = "",
+    allow_prune: PruneOption = 0,
+) -> int:
+    """Show the ordered plan. Exits 0 with nothing to do, 2 with steps, 3 if something is blocked, 1 on errors."""
+    refused = _disruptions(fail_on)
+    desired, loaded = load_data_center(file, data_center)
+    reports = load_reports(observed) if observed else observe_now(desired)
+    check_sizes(desired, reports, loaded.places)
+    made = run_pass(desired, reports, options=PassOptions(allow_prune=allow_prune)).plan
+    if out is not None:
+        out.write_bytes(encode_plan(made))
+    show_plan(made, output)
+    return status_of(made, refused)
+
+
+def show_plan(made: Plan, output: PlanFormat) -> None:
+    """A plan on stdout; as text with its digest above it."""
+    if output is PlanFormat.JSON:
+        click.echo(encode_plan(made).decode(), nl=False)
+    elif output is PlanFormat.MARKDOWN:
+        from reconciler.planfile.markdown import render_markdown
+
+        click.echo(render_markdown(made), nl=False)
+    elif output is PlanFormat.HTML:
+        from reconciler.planfile.page import render_page
+
+        click.echo(render_page(made), nl=False)
+    else:
+        click.echo(f"digest {plan_digest(made)}")
+        click.echo(render_text(made), nl=False)
+
+
+def status_of(made: Plan, refused: frozenset[Disruption] = frozenset()) -> int:
+    """The exit status that a plan stands for."""
+    if made.problems:
+        return Status.ERROR
+    if made.blocked or any(step.disruption in refused for step in made.steps):
+        return Status.BLOCKED
+    return Status.STEPS if made.steps else Status.DONE
+
+
+def _disruptions(names: str) -> frozenset[Disruption]:
+    """`power-off,data-loss` as disruptions. Raises a usage error for others."""
+    known = {one.value: one for one in Disruption}
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    wrong = [name for name in wanted if name not in known]
+    if wrong:
+        raise click.BadParameter(
+            f"{', '.join(wrong)}: choose from {', '.join(known)}", param_hint="--fail-on"
+        )
+    return frozenset(known[name] for name in wanted)
