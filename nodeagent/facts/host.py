@@ -1,0 +1,56 @@
+"""What the state document says of the host itself: networks and NICs, and how long its certificate lasts."""
+
+from pathlib import Path
+
+from nodeagent.certificates import CertificateError, CertificatePaths, expires_at
+from nodeagent.drivers.netlink import Link, can_be_uplink, uplinks_of
+from nodeagent.wire.facts import NetworkFacts
+
+
+def network_facts(links: dict[str, Link]) -> tuple[NetworkFacts, ...]:
+    """Every bridge of the host, by name; a bridge has at most one uplink if an order made it."""
+    return tuple(_network(links, link) for _, link in sorted(links.items()) if link.kind == "bridge")
+
+
+def _network(links: dict[str, Link], bridge: Link) -> NetworkFacts:
+    uplinks = uplinks_of(links, bridge.name)
+    return NetworkFacts(
+        bridge=bridge.name,
+        network=bridge.network,
+        nic=uplinks[0] if uplinks else None,
+        mtu=bridge.mtu,
+        up=bridge.up,
+    )
+
+
+def nic_names(links: dict[str, Link]) -> tuple[str, ...]:
+    """Links that could be the uplink of a network, taken or not, by name."""
+    return tuple(sorted(name for name, link in links.items() if can_be_uplink(link)))
+
+
+class CertificateExpiry:
+    """When the host's certificate ends, read again only if its file has changed."""
+
+    def __init__(self, paths: CertificatePaths) -> None:
+        self._paths = paths
+        self._seen: tuple[int, int] | None = None
+        self._expires_ms = 0
+
+    def read_ms(self) -> int:
+        """Milliseconds since 1970; 0 if there is no readable certificate."""
+        seen = _fingerprint(self._paths.certificate)
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._expires_ms = int(expires_at(self._paths).timestamp() * 1000)
+            except CertificateError:
+                self._expires_ms = 0
+        return self._expires_ms
+
+
+def _fingerprint(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
