@@ -16,7 +16,7 @@ import libvirt
 from nodeagent.drivers.libvirt_errors import GuestNotFoundError
 from nodeagent.drivers.libvirt_events import EventLink, ensure_event_loop
 from nodeagent.drivers.libvirt_lanes import Lanes
-from nodeagent.drivers.libvirt_listing import read_rows, read_samples
+from nodeagent.drivers.libvirt_listing import PROBE_MS, read_capacities, read_rows, read_samples
 from nodeagent.drivers.libvirt_values import (
     GuestEvent,
     GuestRow,
@@ -27,6 +27,7 @@ from nodeagent.drivers.libvirt_values import (
 )
 from nodeagent.drivers.processes import QemuProcesses
 from nodeagent.guestxml.metadata import NAMESPACE, PREFIX
+from nodeagent.wire.facts import MigrationFacts
 
 LOG = logging.getLogger(__name__)
 
@@ -58,8 +59,12 @@ LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 class Hypervisor:
     """This host's libvirtd, and its QEMU processes. proc: the /proc in which libvirtd's guests show."""
 
+    migrations: dict[str, MigrationFacts]
+    """Migrations out of this host that this agent carries, by VM: for the facts."""
+
     def __init__(self, uri: str = "qemu:///system", proc: Path = Path("/proc")) -> None:
         ensure_event_loop()
+        self.migrations = {}
         self.outgoing = BoundedSemaphore(OUTGOING_MIGRATIONS)
         self._lanes = Lanes(uri)
         self._processes = QemuProcesses(proc)
@@ -188,7 +193,12 @@ class Hypervisor:
 
     def disk_capacity(self, vm: str, target: str) -> int:
         """Bytes of a disk as the running guest sees it."""
-        return int(self._read(vm, "look at a disk of", lambda domain: domain.blockInfo(target)[0]))
+        work = _domain(vm, lambda domain: domain.blockInfo(target)[0])
+        return int(self._lanes.read(work, PROBE_MS, f"look at a disk of guest {vm}", vm))
+
+    def disk_capacities(self) -> dict[str, dict[str, int]]:
+        """Bytes of every disk of every running guest that answers, by VM and libvirt's device name."""
+        return read_capacities(self._lanes)
 
     def set_metadata(self, vm: str, element: str) -> None:
         """Replace our element in the running domain's metadata."""

@@ -69,6 +69,21 @@ def read_samples(lanes: Lanes) -> tuple[GuestSample, ...]:
     )
 
 
+def read_capacities(lanes: Lanes) -> dict[str, dict[str, int]]:
+    """Bytes of each disk of each running domain that answers, by uuid and device name."""
+    stats = _probe(lanes, libvirt.VIR_DOMAIN_STATS_BLOCK)
+    return {uuid: _capacities(row) for uuid, row in stats.items()}
+
+
+def _capacities(row: dict[str, Any]) -> dict[str, int]:
+    numbers = range(int(row.get("block.count", 0)))
+    return {
+        str(row[f"block.{number}.name"]): int(row[f"block.{number}.capacity"])
+        for number in numbers
+        if f"block.{number}.capacity" in row
+    }
+
+
 def _probe(lanes: Lanes, groups: int) -> Stats:
     """Statistics of running domains; where one hangs the call is given up, and the next one passes it by.
 

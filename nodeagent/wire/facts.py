@@ -54,7 +54,7 @@ class GuestFacts:
     """One domain that libvirt lists. `config` is None for a domain that is not ours or did not answer.
 
     applied_secrets: HMAC by secret reference of what was last applied. persistent: libvirt would keep it after a stop.
-    pending: names of fields whose new value takes effect at the next start, as libvirt reports them.
+    gaps: what the domain has and `config` cannot express; an adoption would lose it at the next start.
     """
 
     uuid: Uuid
@@ -72,6 +72,7 @@ class GuestFacts:
     vnc_port: Count | None = None
     applied_secrets: tuple[tuple[str, str], ...] = ()
     migration: MigrationFacts | None = None
+    gaps: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
