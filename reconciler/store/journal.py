@@ -1,0 +1,132 @@
+"""The journal of every apply: a step's `begin` before its order is sent, its `end` before a dependent starts.
+
+Execution writes it, and reads after a crash what was begun and not ended.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Row, select
+
+from nodeagent.wire.codec import decode, encode
+from reconciler.model.outcome import StepOutcome, StepState
+from reconciler.store.database import Database, StoreError
+from reconciler.store.tables import JOURNAL
+
+Event = Literal["begin", "end"]
+
+
+class JournalError(Exception):
+    """A journal entry could not be made durable: no order is sent on its account. The message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class BegunStep:
+    """A step whose order may have been sent: to whom, under which key, about which object."""
+
+    apply_id: str
+    step_id: str
+    key: str
+    host: str
+    object: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One line. settled: what became of the step is known, so that its object may be planned again.
+
+    outcome is None in a `begin`. monotonic_ms: of the writer's clock, comparable within one apply only.
+    """
+
+    sequence: int
+    event: Event
+    step: BegunStep
+    outcome: StepOutcome | None
+    settled: bool
+    monotonic_ms: int
+    wallclock_ms: int
+
+
+class Journal:
+    """The journal in one database. Each write is durable when it returns, or raises JournalError."""
+
+    def __init__(self, database: Database, wallclock: Callable[[], int]) -> None:
+        self._database = database
+        self._wallclock = wallclock
+
+    def begin(self, step: BegunStep, monotonic_ms: int) -> None:
+        """Record that the step's order is about to be sent."""
+        self._write("begin", step, None, settled=False, monotonic_ms=monotonic_ms)
+
+    def end(self, step: BegunStep, outcome: StepOutcome, monotonic_ms: int, *, settled: bool) -> None:
+        """Record what became of a begun step. A later `end` of the same key replaces it."""
+        self._write("end", step, outcome, settled=settled, monotonic_ms=monotonic_ms)
+
+    def entries(self, apply_id: str | None = None) -> tuple[JournalEntry, ...]:
+        """All lines in order, or those of one apply. Raises StoreError."""
+        query = select(JOURNAL).order_by(JOURNAL.c.sequence)
+        if apply_id is not None:
+            query = query.where(JOURNAL.c.apply_id == apply_id)
+        with self._database.reading() as connection:
+            return tuple(_entry(row) for row in connection.execute(query))
+
+    def unsettled(self) -> tuple[BegunStep, ...]:
+        """Steps of all applies that were begun and are not settled, oldest first. Raises StoreError."""
+        settled = select(JOURNAL.c.key).where(JOURNAL.c.settled)
+        begun = JOURNAL.c.event == "begin"
+        query = select(JOURNAL).where(begun, JOURNAL.c.key.not_in(settled)).order_by(JOURNAL.c.sequence)
+        with self._database.reading() as connection:
+            return unsettled_steps(_entry(row) for row in connection.execute(query))
+
+    def _write(
+        self, event: Event, step: BegunStep, outcome: StepOutcome | None, *, settled: bool, monotonic_ms: int
+    ) -> None:
+        try:
+            with self._database.writing() as connection:
+                connection.execute(
+                    JOURNAL.insert().values(
+                        apply_id=step.apply_id,
+                        step_id=step.step_id,
+                        event=event,
+                        key=step.key,
+                        host=step.host,
+                        object=step.object,
+                        kind=step.kind,
+                        state=outcome.state if outcome else "",
+                        settled=settled,
+                        result=encode(outcome).decode() if outcome else "",
+                        monotonic_ms=monotonic_ms,
+                        wallclock_ms=self._wallclock(),
+                    )
+                )
+        except StoreError as error:
+            raise JournalError(f"the journal cannot be written, so no order is sent: {error}") from error
+
+
+def unsettled_steps(entries: Iterable[JournalEntry]) -> tuple[BegunStep, ...]:
+    """Steps that have a `begin` and no settled `end`, in the order in which they were begun."""
+    found: dict[str, BegunStep] = {}
+    settled: set[str] = set()
+    for entry in entries:
+        if entry.event == "begin":
+            found.setdefault(entry.step.key, entry.step)
+        elif entry.settled:
+            settled.add(entry.step.key)
+    return tuple(step for key, step in found.items() if key not in settled)
+
+
+def _entry(row: Row[tuple[object, ...]]) -> JournalEntry:
+    outcome = decode(row.result, StepOutcome) if row.result else None
+    if outcome is not None and outcome.state not in StepState:
+        raise StoreError(f"journal entry {row.sequence} was written by a newer ostler; use that")
+    return JournalEntry(
+        sequence=row.sequence,
+        event=row.event,
+        step=BegunStep(row.apply_id, row.step_id, row.key, row.host, row.object, row.kind),
+        outcome=outcome,
+        settled=row.settled,
+        monotonic_ms=row.monotonic_ms,
+        wallclock_ms=row.wallclock_ms,
+    )

@@ -1,0 +1,127 @@
+"""The store's tables, and how an older store becomes one of this version. SQLite and PostgreSQL alike.
+
+Times are wall-clock milliseconds since 1970, for people; nothing is decided by them.
+"""
+
+from collections.abc import Callable
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+METADATA = MetaData()
+
+_ID = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts up only columns declared INTEGER."""
+
+
+def _sequence() -> "Column[int]":
+    return Column("sequence", _ID, primary_key=True, autoincrement=True)
+
+
+SETTINGS = Table(
+    "ostler_settings",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+APPLIES = Table(
+    "applies",
+    METADATA,
+    Column("apply_id", String(64), primary_key=True),
+    Column("plan_id", String(128), nullable=False),
+    Column("digest", String(128), nullable=False),
+    Column("data_center", String(36), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("stop_requested", Text, nullable=False),
+    Column("began_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Index("applies_by_digest", "digest"),
+)
+
+JOURNAL = Table(
+    "journal",
+    METADATA,
+    _sequence(),
+    Column("apply_id", String(64), nullable=False),
+    Column("step_id", String(256), nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("key", String(512), nullable=False),
+    Column("host", String(256), nullable=False),
+    Column("object", String(256), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("settled", Boolean, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("monotonic_ms", BigInteger, nullable=False),
+    Column("wallclock_ms", BigInteger, nullable=False),
+    Index("journal_by_apply", "apply_id", "sequence"),
+    Index("journal_by_key", "settled", "key"),
+)
+
+HISTORY = Table(
+    "history",
+    METADATA,
+    _sequence(),
+    Column("wallclock_ms", BigInteger, nullable=False),
+    Column("object", String(256), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Index("history_by_object", "object", "sequence"),
+)
+
+ATTEMPTS = Table(
+    "attempts",
+    METADATA,
+    Column("object", String(256), primary_key=True),
+    Column("digest", String(128), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("wallclock_ms", BigInteger, nullable=False),
+)
+
+CONFIRMATIONS = Table(
+    "confirmations",
+    METADATA,
+    _sequence(),
+    Column("data_center", String(36), nullable=False),
+    Column("host", String(256), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("boot_id", String(36)),
+    Column("reference", Text, nullable=False),
+    Column("ended", Boolean, nullable=False),
+    Column("wallclock_ms", BigInteger, nullable=False),
+)
+
+PAUSES = Table(
+    "pauses",
+    METADATA,
+    Column("scope", String(256), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("wallclock_ms", BigInteger, nullable=False),
+)
+
+
+def _create(connection: Connection) -> None:
+    METADATA.create_all(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create,)
+"""Entry n turns a store of version n into one of version n + 1; version 0 is an empty database.
+
+A later version gets an entry of plain statements, and `_create` keeps making version 1.
+"""
+
+VERSION = len(MIGRATIONS)
