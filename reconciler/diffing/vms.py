@@ -69,6 +69,13 @@ def _doubt(context: DiffContext, vm: VirtualMachine, seen: VmObservation | None)
             f"it may be running on {hosts}, which cannot be asked",
             "bring the host back, fence it, or confirm that it is off: `ostler host confirm-off HOST`",
         )
+    if seen is not None and seen.record_state in ("unreadable", "unknown"):
+        return Blocked(
+            vm.meta.id,
+            f"its record on storage is {'damaged' if seen.record_state == 'unreadable' else 'out of reach'}; "
+            "nothing is planned for it, and it goes on as it is",
+            "bring the storage back, or restore master/vms/<uuid>/ostler.json from its copy or a backup",
+        )
     if seen is None and context.observed.newcomer_evidence is None:
         doubts = ", ".join(context.observed.newcomer_doubts) or "its data center's storage could not be read"
         return Blocked(

@@ -1,0 +1,119 @@
+"""Lives of simulated guests: start, stop, restart, and migration with its two ends."""
+
+from dataclasses import replace
+from typing import Any
+
+from nodeagent.wire.arguments import MigrateVm, RebootVm, StartVm, StopVm
+from nodeagent.wire.guest import GuestConfig
+from reconciler.simulation.host import SimulatedGuest, SimulatedHost
+from reconciler.simulation.storage import SimulatedStorage, SimulationFault
+from reconciler.simulation.world import World
+
+Outputs = dict[str, Any]
+
+
+def home_guest(host: SimulatedHost, vm: str) -> SimulatedGuest:
+    """A guest that runs on this host. Raises SimulationFault if it does not."""
+    guest = host.guests.get(vm)
+    if guest is None:
+        raise SimulationFault(f"the guest {vm} does not run here")
+    return guest
+
+
+def master_of(world: World, host: SimulatedHost, uuid: str) -> SimulatedStorage:
+    """The records' domain, connected. Raises SimulationFault if it is not."""
+    if uuid not in host.connected:
+        raise SimulationFault(f"the master domain {uuid} is not connected on {host.id}")
+    return world.storage[uuid]
+
+
+def boot_guest(world: World, host: SimulatedHost, args: StartVm, key: str) -> Outputs:
+    """Claims the run, checks what the guest needs, starts it, keeps the addresses that were chosen."""
+    if host.maintenance:
+        raise SimulationFault(f"{host.id} is in maintenance")
+    if args.config.uuid in host.guests:
+        raise SimulationFault("it runs here already")
+    _check_needs(world, host, args.config)
+    master = master_of(world, host, args.master)
+    master.claim_run(args.config.uuid, args.config.run, (host.run_host(),), key)
+    host.guests[args.config.uuid] = SimulatedGuest(_with_addresses(args.config), world.now_ms)
+    host.exits.pop(args.config.uuid, None)
+    pci = {nic.name: str(nic.pci) for nic in host.guests[args.config.uuid].config.nics}
+    master.keep_pci(args.config.uuid, pci)
+    return {"pci": pci}
+
+
+def _check_needs(world: World, host: SimulatedHost, config: GuestConfig) -> None:
+    """Volumes, bridges, machine type. Raises SimulationFault naming what is missing."""
+    for disk in config.disks:
+        domain = world.storage.get(disk.storage_domain)
+        volume = domain.volumes.get(disk.image) if domain and disk.storage_domain in host.connected else None
+        if volume is None or volume.removed:
+            raise SimulationFault(f"the image of {disk.name} is not reachable on {host.id}")
+    for nic in config.nics:
+        if nic.bridge not in host.networks:
+            raise SimulationFault(f"there is no bridge {nic.bridge} on {host.id}")
+    if config.machine not in host.capabilities.machines:
+        raise SimulationFault(f"{host.id} has no machine type {config.machine}")
+
+
+def _with_addresses(config: GuestConfig) -> GuestConfig:
+    """PCI addresses as libvirt would choose them: one bus for each card."""
+    nics = tuple(
+        nic if nic.pci else replace(nic, pci=f"0000:{bus:02x}:00.0") for bus, nic in enumerate(config.nics, 1)
+    )
+    return replace(config, nics=nics)
+
+
+def stop_guest(world: World, host: SimulatedHost, args: StopVm, key: str) -> None:
+    """Stops a guest and closes its run."""
+    home_guest(host, args.vm)
+    del host.guests[args.vm]
+    master_of(world, host, args.master).close_run(
+        args.vm, args.run, args.reason, key, stopped_by_manifest=args.stopped_by_manifest
+    )
+
+
+def reboot_guest(world: World, host: SimulatedHost, args: RebootVm, key: str) -> Outputs:
+    """Stops and starts in one order."""
+    stop = StopVm(args.master, args.config.uuid, args.config.run - 1, "shutdown", args.timeout_ms, "stopped")
+    stop_guest(world, host, stop, key)
+    return boot_guest(world, host, StartVm(args.master, args.config), key)
+
+
+def begin_migration(world: World, host: SimulatedHost, args: MigrateVm, key: str) -> SimulatedHost:
+    """Claims the run on both hosts and makes the receiving end; the destination host."""
+    guest = home_guest(host, args.vm)
+    destination = world.host_by_uuid(args.destination)
+    if not destination.powered or destination.boot_id != args.destination_boot_id:
+        raise SimulationFault(f"{destination.id} is not there, or was booted again")
+    if destination.maintenance:
+        raise SimulationFault(f"{destination.id} is in maintenance")
+    _check_needs(world, destination, guest.config)
+    hosts = (host.run_host(), destination.run_host())
+    master_of(world, host, args.master).claim_run(args.vm, args.run, hosts, key)
+    config = replace(guest.config, run=args.run)
+    destination.guests[args.vm] = SimulatedGuest(config, guest.started_ms, state="incoming")
+    host.changed()
+    destination.changed()
+    world.note(host.id, f"migration of {guest.config.object} to {destination.id} begun")
+    return destination
+
+
+def end_migration(world: World, host: SimulatedHost, args: MigrateVm, *, moved: bool) -> None:
+    """The switch-over, or the way back: the VM is exactly once somewhere, and its record says where."""
+    destination = world.host_by_uuid(args.destination)
+    source_lives, target_lives = args.vm in host.guests, args.vm in destination.guests
+    master = master_of(world, host, args.master)
+    if moved and source_lives and target_lives:
+        del host.guests[args.vm]
+        destination.guests[args.vm].state = "running"
+        master.settle_run(args.vm, args.run, (destination.run_host(),))
+    elif source_lives:
+        destination.guests.pop(args.vm, None)
+        guest = host.guests[args.vm]
+        guest.config = replace(guest.config, run=args.run)
+        master.settle_run(args.vm, args.run, (host.run_host(),))
+    host.changed()
+    destination.changed()
+    world.note(host.id, f"migration of {args.vm} {'ended' if moved else 'failed'}")
