@@ -20,7 +20,8 @@ class Presence(StrEnum):
 
 
 RecordState = Literal["read", "absent", "unreadable", "unknown"]
-"""absent: known not to exist, master and copies were read; unknown: nobody could look."""
+"""read: the master's was read, or a newer copy beside it; only then is it evidence. absent: known not to exist, master
+and copies were read. unreadable: it exists, but the master's is damaged or missing. unknown: nobody could look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ class VmObservation:
     """One VM by uuid: its record, every host that reports it, and what follows.
 
     host: where it runs (the source, while it migrates). evidence: why it is not running, given exactly when
-    presence is NOT_RUNNING. doubts: ids of hosts that may run it and cannot be asked.
+    presence is NOT_RUNNING. doubts: ids of hosts that may run it and cannot be asked, or (also while it runs) run it
+    as well or may; and of storage domains without which the hosts to ask are not known. record: only in state
+    `read` may anything rest on it; else it says what a copy knows.
     object: its id by record, else by the guest's own metadata; None for a stranger's guest.
     """
 
@@ -109,12 +112,14 @@ class OpenOrder:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything observed. vms and disks by uuid; vm_of and disk_of: object id to uuid (managed, not removed).
+    """Everything observed. hosts by id: declared, reported, and holders of a host id in the pool; storage by uuid.
+    vms and disks by uuid; vm_of and disk_of: object id to uuid (managed, not removed).
 
-    complete: every known host answered or is proven off, and master and copies were read. last_orders: key of
-    the last order by object id, as ledgers and records report it. master: uuid of the master domain, None
-    before there is one. off: hosts proven off (id to kind of proof). newcomer_evidence: why a VM that appears in
-    no record and on no host never ran; None if that cannot be known.
+    records_read: what has no record here has none anywhere. complete: that, and every known host answered in full
+    or is proven off. last_orders: by object id the key of the last order, or a mark over several, as ledgers and
+    records report them. open_orders: by object id. master: uuid of the master domain, None before there is one.
+    off: hosts proven off (id to kind of proof). newcomer_evidence: why a VM that appears in no record and on no
+    host never ran; None if that cannot be known, for want of what newcomer_doubts names.
     """
 
     data_center: str
@@ -132,3 +137,5 @@ class Observed:
     records_read: bool = False
     complete: bool = False
     newcomer_evidence: Evidence | None = None
+    newcomer_doubts: tuple[str, ...] = ()
+    data_center_uuid: str = ""

@@ -1,0 +1,78 @@
+"""Turns host reports into one observation a host, and proofs into those that count. Called by `assemble`."""
+
+from collections.abc import Iterable, Mapping
+
+from reconciler.model.desired import Desired
+from reconciler.model.observed import HostObservation
+from reconciler.model.reports import HostOffProof, HostReport
+from reconciler.observing.freshness import judge_report
+
+
+def host_id(uuid: str, names: Mapping[str, str]) -> str:
+    """The object id of a host: its manifest's by uuid, else `host/<uuid>`."""
+    return names.get(uuid) or f"host/{uuid}"
+
+
+def observe_hosts(desired: Desired, reports: Iterable[HostReport]) -> dict[str, HostObservation]:
+    """One observation a host by object id, sorted: every host reported, and every declared one.
+
+    Hosts are told apart by uuid alone. A host for which two different reports came counts as refused: two agents
+    claim to be it, or its answers were mixed up. A declared host without a report was not asked: unknown.
+    """
+    names = {host.uuid: host.meta.id for host in desired.hosts.values()}
+    by_uuid: dict[str, list[HostReport]] = {uuid: [] for uuid in names}
+    for report in reports:
+        by_uuid.setdefault(report.uuid, []).append(report)
+    found = [_observe_host(uuid, host_id(uuid, names), given) for uuid, given in by_uuid.items()]
+    return {host.id: host for host in sorted(found, key=lambda host: host.id)}
+
+
+def _observe_host(uuid: str, identifier: str, given: list[HostReport]) -> HostObservation:
+    if not given:
+        return HostObservation(identifier, uuid, "unknown", detail="it was not asked")
+    if any(other != given[0] for other in given[1:]):
+        return HostObservation(identifier, uuid, "refused", detail="it was reported twice, differently")
+    report = given[0]
+    status, detail, state = judge_report(report)
+    return HostObservation(identifier, uuid, status, report.age_ms, detail, state, report.statistics)
+
+
+def add_hosts_of_pool(
+    hosts: Mapping[str, HostObservation], host_ids: Mapping[str, int]
+) -> dict[str, HostObservation]:
+    """The hosts, and those that only the pool's metadata knows: silent, because nobody knows where to ask.
+
+    A host keeps its id in the pool until it has let go of storage, so one whose manifest is gone may still run VMs.
+    """
+    known = {host.uuid for host in hosts.values()}
+    missing = [uuid for uuid in host_ids if uuid not in known]
+    if not missing:
+        return dict(hosts)
+    detail = "it holds host id {} in the pool, but nobody declares it and its address is not known"
+    added = {
+        f"host/{uuid}": HostObservation(f"host/{uuid}", uuid, "silent", detail=detail.format(host_ids[uuid]))
+        for uuid in missing
+    }
+    return dict(sorted({**hosts, **added}.items()))
+
+
+def proofs_that_count(
+    hosts: Mapping[str, HostObservation], proofs: Iterable[HostOffProof]
+) -> dict[str, tuple[HostOffProof, ...]]:
+    """Proofs that a host is off, by host uuid: only of hosts that have stayed silent, and of hosts that nobody knows.
+
+    Whoever answers or refuses is alive, whatever was proven before; before the grace has run, nobody is silent.
+    Sorted, so that the order in which they came shows nowhere.
+    """
+    by_uuid = {host.uuid: host for host in hosts.values()}
+    counted: dict[str, set[HostOffProof]] = {}
+    for proof in proofs:
+        host = hosts.get(proof.host) or by_uuid.get(proof.host)
+        if host is None:
+            counted.setdefault(proof.host.removeprefix("host/"), set()).add(proof)
+        elif host.status == "silent":
+            counted.setdefault(host.uuid, set()).add(proof)
+    return {
+        uuid: tuple(sorted(found, key=lambda one: (one.kind, one.boot_id or "", one.reference)))
+        for uuid, found in sorted(counted.items())
+    }
