@@ -204,6 +204,7 @@ def _fields(
         )
         return
     if live:
+        yield from _drifted(vm, seen, live)
         yield Change(vm.meta.id, Verb.CHANGE_LIVE, (Reason("fields-differ"),), host=seen.host, fields=live)
     if pending:
         yield Deferred(
@@ -211,6 +212,17 @@ def _fields(
             f"{', '.join(one.field for one in pending)} differ{'s' if len(pending) == 1 else ''}",
             "its next start (restartPolicy: WhenNeeded lets a plan restart it)",
             pending,
+        )
+
+
+def _drifted(vm: VirtualMachine, seen: VmObservation, live: tuple[FieldChange, ...]) -> Iterator[Drift]:
+    """Live fields that differ although the manifest is the one that was applied last."""
+    if seen.record is not None and seen.record.manifest_digest == vm.meta.digest:
+        what = ", ".join(f"{one.field} is {one.before}, declared {one.after}" for one in live)
+        yield Drift(
+            vm.meta.id,
+            what,
+            "the manifest did not change: somebody changed the guest, or an earlier change failed",
         )
 
 
