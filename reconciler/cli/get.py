@@ -75,7 +75,7 @@ def _hosts(done: Pass) -> Rows:
     for name, host in done.desired.hosts.items():
         seen = done.observed.hosts.get(name)
         state = seen.state if seen else None
-        status = seen.status if seen else "unknown"
+        status: str = seen.status if seen else "unknown"
         if state and status == "answering":
             status = "maintenance" if state.maintenance else "up"
         guests = str(len(state.guests)) if state else "-"
