@@ -99,6 +99,18 @@ def test_a_file_with_too_many_events_says_to_split_it():
     assert [document.value for document in manifests.documents] == [{"a": 1}, {"b": 1}]
 
 
+def test_events_are_counted_over_all_documents_of_a_file():
+    [problem] = read("---\n" * (MAX_EVENTS_PER_FILE // 5 + 2)).problems
+    assert "1000000 YAML events" in problem.summary
+
+
+def test_places_in_a_too_deep_document_are_found_in_bounded_time():
+    [document] = read("a: 1\nb: " + "[" * 500_000).documents
+    begun = time.process_time()
+    assert document.where(("a",)).line == 1
+    assert time.process_time() - begun < 1
+
+
 def test_problems_past_the_limit_are_counted():
     manifests = read("a: 1\na: 1\n---\n" * 250)
     assert len(manifests.problems) == MAX_PROBLEMS_PER_FILE + 1

@@ -117,6 +117,11 @@ def test_refused_keys_and_the_second_of_two_leave_no_value_behind():
     assert document.value == {"a": 1, "c": 3}
 
 
+def test_anchors_and_tags_are_refused_on_values_met_before():
+    manifests = read("a: 12\nb: &x 12\nc: !!str 12\n")
+    assert [problem.where.line for problem in manifests.problems] == [2, 3]
+
+
 def test_several_faults_of_one_document_are_all_told():
     manifests = read("a: &x 1\nb: *x\nc: !t 2\n3: 4\nd:\n  e: .inf\n")
     assert [problem.where.line for problem in manifests.problems] == [1, 2, 3, 4, 6]

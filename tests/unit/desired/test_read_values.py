@@ -145,6 +145,15 @@ def test_what_pyyaml_dumps_reads_back_the_same(tree, unicode, flow):
     assert [document.value for document in manifests.documents] == [{"spec": tree}]
 
 
+def test_a_plain_value_does_not_decide_what_the_same_text_means_quoted():
+    assert read("a: 12\nb: '12'\nc: 12\nd: |-\n  12\n").documents[0].value == {
+        "a": 12,
+        "b": "12",
+        "c": 12,
+        "d": "12",
+    }
+
+
 def test_json_is_read_too():
     manifests = read('{\n\t"kind": "Disk",\n\t"spec": {"size": 1, "text": "a\\/b\\u003c"}\n}\n')
     assert manifests.documents[0].value == {"kind": "Disk", "spec": {"size": 1, "text": "a/b<"}}

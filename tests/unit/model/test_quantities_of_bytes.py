@@ -93,6 +93,7 @@ def test_negative_bytes_cannot_be_formatted():
         (parse_disk_size, "1000M", "1000M is not a whole number of 4 KiB", "write 976560Ki or 976564Ki"),
         (parse_bytes, "1.5", "1.5 is not a whole number of bytes", "write 1 or 2"),
         (parse_bytes, "0.5", "0.5 is not a whole number of bytes", "write 0 or 1"),
+        (parse_bytes, "1e-9999", "1e-9999 is not a whole number of bytes", "write 0 or 1"),
         (parse_bandwidth, "1M", "1M is not a whole number of MiB per second", "write 1Mi"),
     ],
 )
@@ -105,6 +106,10 @@ def test_a_broken_number_of_units_names_both_neighbours(parse, text, summary, de
 def test_neighbours_of_a_bare_number_are_bare_numbers():
     detail = refusal(parse_memory, "1000000000").detail
     assert detail == "write 999292928 or 1000341504 (a number without a unit is bytes)"
+
+
+def test_a_neighbour_beyond_63_bits_is_not_named():
+    assert refusal(parse_memory, MAX_QUANTITY).detail.startswith("write 9223372036853727232 (")
 
 
 def test_a_small_bare_number_is_taken_for_a_forgotten_unit():
