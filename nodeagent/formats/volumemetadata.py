@@ -22,7 +22,7 @@ METADATA_SIZE_BYTES = 512
 GENERATIONS = 1000
 LARGEST_SEQUENCE = 2**32 - 1
 LARGEST_CAPACITY = 2**63 - 1
-_READ_LIMIT_BYTES = 8192
+READ_LIMIT_BYTES = 8192
 _BLOCK = 512
 
 
@@ -119,7 +119,7 @@ def read_volume_metadata(place: Path, image: str, volume: str) -> VolumeMetadata
             pass
         try:
             with open_directory(place, "images", image) as directory:
-                content = read_file(directory, f"{volume}.meta", _READ_LIMIT_BYTES)
+                content = read_file(directory, f"{volume}.meta", READ_LIMIT_BYTES)
         except FileNotFoundError:
             return None
     except OSError as error:

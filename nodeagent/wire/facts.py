@@ -202,7 +202,8 @@ class HostStatistics:
 class StorageContents:
     """All that one storage domain holds, read by one host in one go. complete: every directory could be read.
 
-    unreadable: VM uuids whose record exists and cannot be read; tombstones stay among `vms` and `disks` as removed.
+    unreadable: VM uuids whose record exists and cannot be read; unreadable_disks: image uuids whose record or volume
+    metadata exists and cannot be read; tombstones stay among `vms` and `disks` as removed.
     """
 
     uuid: Uuid
@@ -213,6 +214,7 @@ class StorageContents:
     disks: tuple[DiskRecord, ...] = ()
     volumes: tuple[VolumeFacts, ...] = ()
     unreadable: tuple[Uuid, ...] = ()
+    unreadable_disks: tuple[Uuid, ...] = ()
     total_bytes: Bytes = 0
     free_bytes: Bytes = 0
     format: Format = CURRENT
