@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from reconciler.cli.home import find_home
 from reconciler.model.desired import Desired
 from reconciler.model.reports import HostOffProof
-from reconciler.store.store import Store, open_store
+
+if TYPE_CHECKING:
+    from reconciler.store.store import Store
 
 
 @contextmanager
-def opened_store() -> Iterator[Store]:
+def opened_store() -> "Iterator[Store]":
     """This home's store, made if there is none; closed with the block."""
+    from reconciler.store.store import open_store
+
     home = find_home()
     home.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = open_store(home.store)

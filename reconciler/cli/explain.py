@@ -3,7 +3,6 @@
 import re
 from typing import Annotated
 
-import click
 import typer
 
 from reconciler.cli.failures import CommandError
@@ -44,7 +43,7 @@ def explain(
     if field is not None:
         return _explain_field(field, output)
     if identifier is None or not file:
-        raise click.UsageError(
+        raise typer.BadParameter(
             "name an object and its manifests (ostler explain vm/web-1 -f PATH), or --field NAME"
         )
     desired, _ = load_data_center(file, data_center)
@@ -82,13 +81,13 @@ def _show_placement(done: Pass, explanation: Explanation) -> None:
     """The assignment, each host's verdict, and what the plan does."""
     assignment = explanation.assignment
     if assignment is None:
-        click.echo(
+        typer.echo(
             f"{explanation.vm}: not placed in this pass: it is not to run, or it is not known where it runs"
         )
     else:
         where = assignment.host or "nowhere"
         why = f" ({assignment.because})" if assignment.because else ""
-        click.echo(f"{explanation.vm}: {assignment.outcome.value}, {where}{why}")
+        typer.echo(f"{explanation.vm}: {assignment.outcome.value}, {where}{why}")
     rows = [_verdict_row(one) for one in explanation.verdicts]
     print_rows(rows, ("host", "verdict", "details"), ListFormat.TABLE)
     _show_part(done.plan, explanation.vm, quiet=True)
@@ -110,29 +109,29 @@ def _show_part(plan: Plan, identifier: str, *, quiet: bool = False) -> None:
     blocked = [one for one in plan.blocked if one.object == identifier]
     deferred = [one for one in plan.deferred if one.object == identifier]
     for one in blocked:
-        click.echo(f"blocked: {blocked_line(one)}")
+        typer.echo(f"blocked: {blocked_line(one)}")
     for late in deferred:
-        click.echo(f"deferred: {deferred_line(late)}")
+        typer.echo(f"deferred: {deferred_line(late)}")
     if not quiet and not steps and not blocked and not deferred:
-        click.echo(f"{identifier}: this plan does nothing to it")
+        typer.echo(f"{identifier}: this plan does nothing to it")
 
 
 def _show_step(step: Step) -> None:
     """A step in full."""
-    click.echo(f"{step.id} on {step.host}: {step.summary}")
+    typer.echo(f"{step.id} on {step.host}: {step.summary}")
     for reason in step.because:
-        click.echo(f"  because   {reason.rule} {reason.ref}".rstrip())
+        typer.echo(f"  because   {reason.rule} {reason.ref}".rstrip())
     for edge in step.after:
-        click.echo(f"  after     {edge.step} ({edge.rule}, on {edge.kind})")
+        typer.echo(f"  after     {edge.step} ({edge.rule}, on {edge.kind})")
     for expected in step.expects:
-        click.echo(f"  expects   {expected.subject} {expected.field} = {expected.value}")
+        typer.echo(f"  expects   {expected.subject} {expected.field} = {expected.value}")
     if step.evidence is not None:
         hosts = ", ".join(f"{one.host} {one.kind}" for one in step.evidence.hosts)
-        click.echo(
+        typer.echo(
             f"  evidence  {step.evidence.basis}, run {step.evidence.run}{f': {hosts}' if hosts else ''}"
         )
-    click.echo(f"  disrupts  {step.disruption.value}")
+    typer.echo(f"  disrupts  {step.disruption.value}")
     estimate = step.estimate
-    click.echo(
+    typer.echo(
         f"  estimate  {estimate.seconds} s, {estimate.bytes} bytes, downtime {estimate.downtime_ms} ms"
     )

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import click
 import typer
 
 from reconciler.cli.confirmations import opened_store
@@ -43,7 +42,7 @@ def confirm_off(
     report = next(one for one in observe_now(desired).hosts if one.host == declared.meta.id)
     if report.status == "answering":
         raise CommandError(f"{declared.meta.id} answers: it is not off", Status.REFUSED)
-    click.echo(WARNING.format(host=declared.meta.id, address=declared.address), err=True)
+    typer.echo(WARNING.format(host=declared.meta.id, address=declared.address), err=True)
     if not yes and not _agreed(declared.meta.id):
         raise CommandError("nothing was confirmed", Status.REFUSED)
     boot = report.state.boot_id if report.state else None
@@ -51,7 +50,7 @@ def confirm_off(
         store.confirmations.add(
             desired.data_center.uuid, HostOffProof(declared.uuid, "confirmed", boot, reference)
         )
-    click.echo(f"{declared.meta.id} counts as off until it answers again; next: ostler plan", err=True)
+    typer.echo(f"{declared.meta.id} counts as off until it answers again; next: ostler plan", err=True)
     return Status.DONE
 
 
@@ -68,8 +67,8 @@ def _agreed(identifier: str) -> bool:
     import sys
 
     if not sys.stdin.isatty():
-        click.echo("not a terminal: say --yes if you have looked", err=True)
+        typer.echo("not a terminal: say --yes if you have looked", err=True)
         return False
     return bool(
-        click.prompt(f"Type {identifier} to confirm", default="", show_default=False, err=True) == identifier
+        typer.prompt(f"Type {identifier} to confirm", default="", show_default=False, err=True) == identifier
     )

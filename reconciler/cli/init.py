@@ -4,7 +4,6 @@ import uuid
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from reconciler.cli.failures import CommandError
@@ -38,7 +37,7 @@ def init(
             file.write(MANIFEST.format(name=name, uuid=uuid.uuid4()))
     except FileExistsError as error:
         raise CommandError(f"{out} exists and is left alone; choose another name with --out") from error
-    click.echo(
+    typer.echo(
         f"{out} written; next: `ostler pki init`, then describe clusters, hosts, networks and storage",
         err=True,
     )

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import msgspec
+import typer
 
 from nodeagent.wire.codec import ContractError, decode
 from reconciler.cli.failures import CommandError
@@ -41,7 +41,7 @@ def load_manifests(paths: Sequence[str]) -> Loaded:
 def show_problems(problems: Sequence[Problem]) -> None:
     """Every problem on a line of its own, on stderr."""
     for problem in problems:
-        click.echo(str(problem), err=True)
+        typer.echo(str(problem), err=True)
 
 
 def load_data_center(paths: Sequence[str], name: str | None = None) -> tuple[Desired, Loaded]:

@@ -3,38 +3,27 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from types import ModuleType
 
-import click
 import typer
 
 from reconciler.cli.failures import CommandError, describe_failure
 from reconciler.cli.statuses import Status
 from reconciler.version import PLANNER
 
-COMMANDS = (
-    "init", "validate", "plan", "show", "apply", "control", "explain", "simulate", "observe", "get", "vm", "host",
-    "crds", "lab", "pki", "takeover",
-)  # fmt: skip
+COMMANDS = ("init", "validate", "plan", "show", "explain", "observe", "get", "host", "pki", "crds")
+"""One module a command. Only the module of the command that is run is imported: the others cost time."""
 
-app = typer.Typer(
-    name="ostler",
-    help="Runs KVM virtualization estates from declared state, by ordered and reviewable plans.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+UsageError = typer.BadParameter.__mro__[1]
+"""What typer raises for wrong command lines; it has no public name of its own."""
 
 
 def _version(value: bool) -> None:
     """Prints the version and ends."""
     if value:
-        click.echo(f"ostler {PLANNER}")
+        typer.echo(f"ostler {PLANNER}")
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version."
@@ -43,33 +32,46 @@ def _root(
     """Runs KVM virtualization estates from declared state, by ordered and reviewable plans."""
 
 
-def _register() -> None:
-    """Lets every command module add what it has."""
-    for name in COMMANDS:
-        module: ModuleType = import_module(f"reconciler.cli.{name}")
-        module.register(app)
+def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The command with these subcommands."""
+    app = typer.Typer(
+        name="ostler",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name in names:
+        import_module(f"reconciler.cli.{name}").register(app)
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs `ostler`; always ends the process, with an exit status of docs/commands.md."""
-    _register()
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit status."""
+    named = arguments[0] if arguments else ""
+    # A single subcommand would make typer drop its name, so a second, light one is always there.
+    names = COMMANDS if named not in COMMANDS else dict.fromkeys((named, "init"))
     try:
-        result = app(args=list(arguments), prog_name="ostler", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
+        result = make_app(tuple(names))(args=list(arguments), prog_name="ostler", standalone_mode=False)
+    except UsageError as error:
+        typer.echo(
+            f"usage: {error}; `ostler {named if named in COMMANDS else ''} --help` shows what there is",
+            err=True,
+        )
         return Status.USAGE
-    except click.exceptions.Exit as end:
+    except typer.Exit as end:
         return end.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("interrupted", err=True)
         return Status.FAILED
     except CommandError as error:
-        click.echo(str(error), err=True)
+        typer.echo(str(error), err=True)
         return error.status
     except BrokenPipeError:
         return Status.DONE
@@ -77,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
         text = describe_failure(error)
         if text is None:
             raise
-        click.echo(text, err=True)
+        typer.echo(text, err=True)
         return Status.ERROR
     return result if isinstance(result, int) else Status.DONE
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import click
 import msgspec
 import typer
 
@@ -29,10 +28,10 @@ def observe(
     reports = observe_now(desired)
     document = msgspec.json.format(encode(reports), indent=1) + b"\n"
     if out is None:
-        click.echo(document.decode(), nl=False)
+        typer.echo(document.decode(), nl=False)
     else:
         out.write_bytes(document)
     silent = [one for one in reports.hosts if one.status != "answering"]
     for one in silent:
-        click.echo(f"{one.host}: {one.status}: {one.detail}", err=True)
+        typer.echo(f"{one.host}: {one.status}: {one.detail}", err=True)
     return Status.BLOCKED if silent else Status.DONE

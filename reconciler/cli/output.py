@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
-import click
 import msgspec
 import typer
 import yaml
@@ -35,7 +34,7 @@ ListOption = Annotated[ListFormat, typer.Option("--output", "-o", help="table, w
 
 def print_json(value: Any) -> None:
     """A value as indented JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def print_rows(
@@ -45,14 +44,14 @@ def print_rows(
     hidden = set(wide)
     if output is ListFormat.NAME:
         for row in rows:
-            click.echo(row[0])
+            typer.echo(row[0])
         return
     if output in (ListFormat.JSON, ListFormat.YAML):
         plain = [dict(zip((column.lower() for column in columns), row, strict=True)) for row in rows]
         if output is ListFormat.JSON:
             print_json(plain)
         else:
-            click.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
+            typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
         return
     shown = [i for i, column in enumerate(columns) if output is ListFormat.WIDE or column not in hidden]
     _print_table([[row[i] for i in shown] for row in rows], [columns[i].upper() for i in shown])
@@ -64,7 +63,7 @@ def _print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     limit = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 0
     for row in (columns, *rows):
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        click.echo(f"{line[: limit - 1]}…" if limit and len(line) > limit else line)
+        typer.echo(f"{line[: limit - 1]}…" if limit and len(line) > limit else line)
 
 
 def use_colour(stream: Any = None) -> bool:

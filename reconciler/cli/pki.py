@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from reconciler.cli.home import find_home
@@ -30,8 +29,8 @@ def init(
     home = find_home()
     authorities = create_authorities(home.authorities)
     write_controller_files(authorities, authorities.issue_controller(name), home.controller)
-    click.echo(f"authorities in {home.authorities}: back this directory up, and keep the copy offline.")
-    click.echo("Without it no host can be enrolled and no certificate renewed; nothing else replaces it.")
+    typer.echo(f"authorities in {home.authorities}: back this directory up, and keep the copy offline.")
+    typer.echo("Without it no host can be enrolled and no certificate renewed; nothing else replaces it.")
     return Status.DONE
 
 
@@ -46,7 +45,7 @@ def token(
     from reconciler.pki.tokens import create_token
 
     authorities = load_authorities(find_home().authorities)
-    click.echo(create_token(authorities, server, host, uuid, address, now=datetime.now(UTC)))
+    typer.echo(create_token(authorities, server, host, uuid, address, now=datetime.now(UTC)))
     return Status.DONE
 
 
@@ -78,7 +77,7 @@ def serve(
 
     authorities = load_authorities(find_home().authorities)
     listener = open_listener(address, port=port)
-    click.echo(f"enrolment service on {address} port {port}; Ctrl-C ends it", err=True)
+    typer.echo(f"enrolment service on {address} port {port}; Ctrl-C ends it", err=True)
     asyncio.run(serve_enrolment(authorities, listener))
     return Status.DONE
 
@@ -93,5 +92,5 @@ def issue(
     """Write a host's key and certificate here, for hosts that cannot reach `pki serve`. Enrolment is better."""
     authorities = load_authorities(find_home().authorities)
     write_agent_files(authorities.issue_agent(host, uuid, address), out)
-    click.echo(f"written to {out}; move it to the host's /etc/ostler/pki and delete it here", err=True)
+    typer.echo(f"written to {out}; move it to the host's /etc/ostler/pki and delete it here", err=True)
     return Status.DONE

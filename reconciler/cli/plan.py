@@ -4,7 +4,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from reconciler.cli.loading import check_sizes, load_data_center, load_reports
@@ -73,18 +72,18 @@ def plan(
 def show_plan(made: Plan, output: PlanFormat) -> None:
     """A plan on stdout; as text with its digest above it."""
     if output is PlanFormat.JSON:
-        click.echo(encode_plan(made).decode(), nl=False)
+        typer.echo(encode_plan(made).decode(), nl=False)
     elif output is PlanFormat.MARKDOWN:
         from reconciler.planfile.markdown import render_markdown
 
-        click.echo(render_markdown(made), nl=False)
+        typer.echo(render_markdown(made), nl=False)
     elif output is PlanFormat.HTML:
         from reconciler.planfile.page import render_page
 
-        click.echo(render_page(made), nl=False)
+        typer.echo(render_page(made), nl=False)
     else:
-        click.echo(f"digest {plan_digest(made)}")
-        click.echo(render_text(made), nl=False)
+        typer.echo(f"digest {plan_digest(made)}")
+        typer.echo(render_text(made), nl=False)
 
 
 def status_of(made: Plan, refused: frozenset[Disruption] = frozenset()) -> int:
@@ -102,7 +101,7 @@ def _disruptions(names: str) -> frozenset[Disruption]:
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     wrong = [name for name in wanted if name not in known]
     if wrong:
-        raise click.BadParameter(
+        raise typer.BadParameter(
             f"{', '.join(wrong)}: choose from {', '.join(known)}", param_hint="--fail-on"
         )
     return frozenset(known[name] for name in wanted)

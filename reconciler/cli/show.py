@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from reconciler.cli.failures import CommandError
@@ -30,7 +29,7 @@ def show(
     except PlanFileError as error:
         raise CommandError(f"{planfile}: {error}") from error
     if made.planner != PLANNER:
-        click.echo(
+        typer.echo(
             f"made by planner {made.planner}, this is {PLANNER}: it is shown, and `apply` refuses it",
             err=True,
         )

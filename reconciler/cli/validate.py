@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import click
 import typer
 
 from reconciler.cli.loading import load_manifests
@@ -26,7 +25,7 @@ def validate(
         print_json(loaded.problems)
     else:
         for problem in loaded.problems:
-            click.echo(str(problem))
+            typer.echo(str(problem))
     if has_errors(loaded.problems):
         return Status.ERROR
     objects = sum(
@@ -39,7 +38,7 @@ def validate(
         + len(one.vms)
         for one in loaded.desired.values()
     )
-    click.echo(
+    typer.echo(
         f"{objects} objects in {len(loaded.desired)} data center{'s' if len(loaded.desired) != 1 else ''}: valid",
         err=True,
     )
