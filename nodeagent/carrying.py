@@ -4,6 +4,7 @@ The engine calls these on a worker's thread; they never raise.
 """
 
 import logging
+import time
 from collections.abc import Callable
 
 from nodeagent.host import Host
@@ -11,6 +12,8 @@ from nodeagent.openorder import OpenOrder
 from nodeagent.operations.contract import OperationError
 from nodeagent.wire.orders import OrderResult
 
+PATIENCE_S = 30.0
+LOOK_AGAIN_S = 0.5
 _LOOK = "observe this object; revoke the order to settle it"
 
 _log = logging.getLogger(__name__)
@@ -48,11 +51,18 @@ def _act(host: Host, opened: OpenOrder) -> OrderResult:
 
 def _look_after(host: Host, opened: OpenOrder) -> OrderResult:
     key = opened.order.key
-    try:
-        found = opened.operation.recover(host, opened.arguments, opened.control)
-    except OperationError as error:
-        summary = f"the agent was restarted in the middle, and looking failed: {error.summary}"
-        return OrderResult(key, "unknown", summary, error.action or _LOOK)
+    patience_ends = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            found = opened.operation.recover(host, opened.arguments, opened.control)
+            break
+        except OperationError as error:
+            # libvirtd and storage may need a while to come up beside the agent
+            if time.monotonic() < patience_ends and not opened.control.cancelled():
+                time.sleep(LOOK_AGAIN_S)
+                continue
+            summary = f"the agent was restarted in the middle, and looking failed: {error.summary}"
+            return OrderResult(key, "unknown", summary, error.action or _LOOK)
     if found is None:
         return OrderResult(key, "unknown", "the agent was restarted in the middle", _LOOK)
     if found:

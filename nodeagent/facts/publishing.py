@@ -10,6 +10,7 @@ from threading import Condition, Thread
 
 from nodeagent.clock import boottime_ms
 from nodeagent.ledger import Ledger, LedgerError
+from nodeagent.operations.contract import OperationError
 from nodeagent.wire.facts import CheckFacts, GuestFacts, HostState, MigrationFacts
 
 PERIOD_MS = 3_000
@@ -70,7 +71,7 @@ class Publisher:
         self._generation = generations.first - 1
         self._floor = generations.first
         self._turn = _Turn()
-        self._ended = 0
+        self._ended = self._sound = 0
         self._collected_ms = clock()
         self._urgent = self._poked = self._stopping = False
 
@@ -112,12 +113,13 @@ class Publisher:
             self._changed.notify_all()
 
     def refresh(self, timeout_s: float) -> bool:
-        """Wait for a collection that began after this call; False if it did not end in time."""
+        """Wait for a collection that began after this call; False if it failed or did not end in time."""
         with self._changed:
             wanted = self._turn.number + 1
             self._urgent = True
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: self._stopping or self._ended >= wanted, timeout_s)
+            self._changed.wait_for(lambda: self._stopping or self._ended >= wanted, timeout_s)
+            return self._sound >= wanted
 
     def publish(self, generation: int, timeout_s: float) -> bool:
         """Collect, and wait until a document of `generation` or later is out; False if it took too long."""
@@ -131,11 +133,13 @@ class Publisher:
 
     def _run(self) -> None:
         while self._await_turn():
+            collected: HostState | None = None
             try:
                 collected = self._collect()
+            except (OperationError, LedgerError) as error:
+                _log.warning("the facts could not be collected: %s", error)
             except Exception:  # noqa: BLE001 - facts must go on, and say that they prove nothing
                 _log.exception("the facts could not be collected")
-                collected = None
             self._end_turn(collected)
 
     def _await_turn(self) -> bool:
@@ -154,6 +158,8 @@ class Publisher:
     def _end_turn(self, collected: HostState | None) -> None:
         with self._changed:
             former = self._state
+            if collected is not None:
+                self._sound = self._turn.number
             if collected is None and former is not None:
                 collected = degraded(former)
             if collected is not None:

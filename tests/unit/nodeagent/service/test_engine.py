@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from enginebench import BOOT, HOST, VM, Bench, encode, make_order
 
+from nodeagent import carrying
 from nodeagent.admission import LookError
 from nodeagent.errors import RefusedError
 from nodeagent.operations.contract import OperationError
@@ -429,7 +430,10 @@ def test_only_the_holder_of_the_lease_revokes(bench):
         (ZeroDivisionError(), "unknown"),
     ],
 )
-def test_what_was_begun_before_a_crash_is_looked_at_and_never_repeated(tmp_path, recovered, state):
+def test_what_was_begun_before_a_crash_is_looked_at_and_never_repeated(
+    tmp_path, recovered, state, monkeypatch
+):
+    monkeypatch.setattr(carrying, "PATIENCE_S", 0.6)
     bench = Bench(tmp_path)
     bench.ledger.accept(bench.order())
     bench.world.recovered = recovered

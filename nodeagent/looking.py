@@ -1,0 +1,112 @@
+"""What admission asks about the host, answered freshly: by a state document collected after the order came, and by
+records read from storage.
+
+The engine gets one `Look` for each order; its answers are plain dictionaries with the contract's field names.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nodeagent.admission import Look, LookError
+from nodeagent.facts.publishing import Publisher
+from nodeagent.formats.diskrecords import read_disk_record
+from nodeagent.formats.vmrecords import read_vm_record
+from nodeagent.operations.contract import OperationError
+from nodeagent.wire.arguments import Arguments
+from nodeagent.wire.codec import to_plain
+from nodeagent.wire.facts import HostState
+from nodeagent.wire.types import UUID_PATTERN
+
+COLLECT_LIMIT_S = 15.0
+_UUID = re.compile(UUID_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class Sights:
+    """Where looks go. place: directory of a connected storage domain; raises OperationError if it is not connected."""
+
+    publisher: Publisher
+    place: Callable[[str], Path]
+
+    def look(self, arguments: Arguments) -> Look:
+        """The `Look` for one order: one collection at most, made when it is first needed."""
+        return _OrderLook(self, getattr(arguments, "master", None))
+
+
+class _OrderLook:
+    def __init__(self, sights: Sights, master: str | None) -> None:
+        self._sights = sights
+        self._master = master
+        self._state: HostState | None = None
+        self._topics: dict[str, Callable[[str], dict[str, Any] | None]] = {
+            "guest": self._guest,
+            "absence": self._absence,
+            "network": lambda bridge: _find(self._fresh().networks, "bridge", bridge),
+            "storage": lambda uuid: _find(self._fresh().storage, "uuid", uuid),
+            "record": lambda vm: _plain(read_vm_record(self._records(), _uuid(vm))),
+            "disk": lambda image: _plain(read_disk_record(self._records(), _uuid(image))),
+        }
+
+    def __call__(self, subject: str) -> dict[str, Any] | None:
+        topic, slash, name = subject.partition("/")
+        try:
+            if subject == "host":
+                return _plain(self._fresh())
+            if slash and topic in self._topics:
+                return self._topics[topic](name)
+        except OperationError as error:
+            raise LookError(error.summary) from error
+        raise LookError("this agent does not know what that is")
+
+    def _guest(self, vm: str) -> dict[str, Any] | None:
+        state = self._fresh()
+        found = _find(state.guests, "uuid", vm)
+        if found is None and not state.guests_complete:
+            raise LookError("this host cannot tell which guests it runs")
+        return found
+
+    def _absence(self, vm: str) -> dict[str, Any]:
+        """Whether a guest certainly does not run here: libvirt listed all, and no QEMU process is its."""
+        state = self._fresh()
+        if not state.guests_complete:
+            return {"absent": False, "reason": "libvirt or /proc did not answer"}
+        if any(guest.uuid == vm for guest in state.guests):
+            return {"absent": False, "reason": "libvirt lists it"}
+        if vm in state.processes:
+            return {"absent": False, "reason": "a QEMU process has its uuid"}
+        return {"absent": True, "reason": ""}
+
+    def _fresh(self) -> HostState:
+        if self._state is None:
+            if not self._sights.publisher.refresh(COLLECT_LIMIT_S):
+                raise LookError("the host's facts could not be collected")
+            self._state = self._sights.publisher.state()
+        if self._state is None:
+            raise LookError("the host's facts could not be collected")
+        return self._state
+
+    def _records(self) -> Path:
+        """The master domain's directory: the one that the order names, else the one that this host has as master."""
+        master = self._master or next((d.uuid for d in self._fresh().storage if d.master), None)
+        if master is None:
+            raise LookError("no master storage domain is connected to this host")
+        return self._sights.place(master)
+
+
+def _uuid(name: str) -> str:
+    """`name` becomes part of a path, so it has to be a uuid."""
+    if not _UUID.fullmatch(name):
+        raise LookError("that is no uuid")
+    return name
+
+
+def _plain(value: Any) -> dict[str, Any] | None:
+    plain: dict[str, Any] | None = to_plain(value)
+    return plain
+
+
+def _find(values: tuple[Any, ...], key: str, name: str) -> dict[str, Any] | None:
+    return next((_plain(value) for value in values if getattr(value, key) == name), None)
