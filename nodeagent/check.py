@@ -29,13 +29,15 @@ OLDEST_LIBVIRT = (9, 0)
 OLDEST_QEMU = (7, 0)
 _STA_UNSYNC = 0x40
 
-PROGRAMS = {
-    "qemu-system-x86_64": ("qemu-system-x86", "qemu-kvm"),
-    "qemu-img": ("qemu-utils", "qemu-img"),
-    "mount": ("mount", "util-linux"),
-    "umount": ("mount", "util-linux"),
-}
-"""Programs that the agent or libvirtd runs, with their Debian and EL packages."""
+PROGRAMS = (
+    (("qemu-system-x86_64", "/usr/libexec/qemu-kvm"), "qemu-system-x86", "qemu-kvm"),
+    (("qemu-img",), "qemu-utils", "qemu-img"),
+    (("mount",), "mount", "util-linux"),
+)
+"""Programs that the agent or libvirtd runs (any of the names), with their Debian and EL packages."""
+
+_SYSTEMD = Path("/run/systemd/system")
+"""There exactly if systemd runs the machine, see sd_booted(3)."""
 
 _GUESTS_UNITS = tuple(
     Path(directory) / f"{target}.target.wants" / "libvirt-guests.service"
@@ -72,10 +74,10 @@ def check_kvm(scene: Scene) -> Iterator[CheckFacts]:
 
 def check_programs(_scene: Scene) -> Iterator[CheckFacts]:
     """Programs must be installed; firmware and TPM only for guests that want them."""
-    for program, (debian, enterprise) in PROGRAMS.items():
-        if shutil.which(program) is None and not Path(f"/usr/libexec/{debian}").exists():
+    for names, debian, enterprise in PROGRAMS:
+        if not any(shutil.which(name) for name in names):
             yield _error(
-                "programs", f"{program} is missing", f"install {debian} (Debian) or {enterprise} (EL)"
+                "programs", f"{names[0]} is missing", f"install {debian} (Debian) or {enterprise} (EL)"
             )
     if shutil.which("swtpm") is None:
         yield _warning(
@@ -111,7 +113,7 @@ def check_libvirt(scene: Scene) -> Iterator[CheckFacts]:
 
 def check_autostart(scene: Scene) -> Iterator[CheckFacts]:
     """Guests start by order only: whatever else starts them could make a second writer of their disks."""
-    if any(unit.is_symlink() or unit.exists() for unit in _GUESTS_UNITS):
+    if _SYSTEMD.exists() and any(unit.is_symlink() or unit.exists() for unit in _GUESTS_UNITS):
         yield _error(
             "autostart",
             "libvirt-guests is enabled: it starts, suspends and stops guests behind the plan's back",

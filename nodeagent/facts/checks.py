@@ -7,18 +7,23 @@ from threading import Event, Thread
 from nodeagent.wire.facts import CheckFacts
 
 PERIOD_S = 60.0
+_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING}
 
 _log = logging.getLogger(__name__)
 
 
 class PeriodicChecks:
-    """The last findings of `run`, which is called once a minute; `changed` is called when they differ."""
+    """The last findings of `run`, which is called once a minute."""
 
-    def __init__(self, run: Callable[[], tuple[CheckFacts, ...]], changed: Callable[[], None]) -> None:
+    def __init__(self, run: Callable[[], tuple[CheckFacts, ...]]) -> None:
         self._run = run
-        self._changed = changed
+        self._listeners: list[Callable[[], None]] = []
         self._stopping = Event()
         self.findings: tuple[CheckFacts, ...] = ()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever the findings have changed."""
+        self._listeners.append(listener)
 
     def start(self) -> None:
         """Check now, and again and again."""
@@ -34,7 +39,14 @@ class PeriodicChecks:
             if findings != self.findings:
                 for finding in findings:
                     if finding not in self.findings:
-                        _log.warning("%s: %s; %s", finding.topic, finding.summary, finding.action)
+                        _log.log(
+                            _LEVELS[finding.level],
+                            "%s: %s; %s",
+                            finding.topic,
+                            finding.summary,
+                            finding.action,
+                        )
                 self.findings = findings
-                self._changed()
+                for listener in self._listeners:
+                    listener()
             self._stopping.wait(PERIOD_S)
