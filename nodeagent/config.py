@@ -10,6 +10,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from nodeagent.certificates import CertificatePaths
 from nodeagent.operations.contract import HostPaths
 from nodeagent.wire.types import AbsolutePath, Name, Uuid
 
@@ -45,7 +46,7 @@ class ListenSection(_Section, frozen=True):
 
 
 class TlsSection(_Section, frozen=True):
-    """PEM files: this host's certificate and key, and the authority that controllers must have a certificate of."""
+    """PEM files in one directory: this host's certificate and key, and the authority whose controllers it obeys."""
 
     certificate: AbsolutePath
     key: AbsolutePath
@@ -68,6 +69,11 @@ class AgentConfig(_Section, frozen=True):
         """Where the agent keeps its state and mounts storage domains."""
         state = Path(self.state_dir)
         return HostPaths(state=state, mounts=Path(self.mounts_dir) if self.mounts_dir else state / "mounts")
+
+    @property
+    def certificates(self) -> CertificatePaths:
+        """The certificate directory."""
+        return CertificatePaths(Path(self.tls.certificate).parent)
 
     @property
     def address(self) -> str:
@@ -132,8 +138,22 @@ def parse_config(text: bytes, source: str) -> AgentConfig:
 def convert_config(plain: Any, source: str) -> AgentConfig:
     """Parsed YAML as a configuration. Raises ConfigError."""
     try:
-        return msgspec.convert(plain, AgentConfig)
+        config = msgspec.convert(plain, AgentConfig)
     except msgspec.ValidationError as error:
         fault, _, field = str(error).partition(" - at `$.")
         where = field.rstrip("`") or "the file"
         raise ConfigError(f"{source}: {where}: {fault}") from error
+    _refuse_scattered_certificates(config, source)
+    return config
+
+
+def _refuse_scattered_certificates(config: AgentConfig, source: str) -> None:
+    """Enrolment and renewal replace the files as one set, so they lie in one directory under fixed names."""
+    paths, tls = config.certificates, config.tls
+    for field, given, wanted in (
+        ("certificate", tls.certificate, paths.certificate),
+        ("key", tls.key, paths.key),
+        ("controllersCa", tls.controllers_ca, paths.controllers_authority),
+    ):
+        if Path(given) != wanted:
+            raise ConfigError(f"{source}: tls.{field}: must be {wanted}, as `ostler-agent enroll` writes it")

@@ -4,7 +4,11 @@
 through the TLS handshake.
 """
 
+import contextlib
 import logging
+import os
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -229,17 +233,31 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
+def notify_systemd(message: str) -> None:
+    """Send `message` to the service manager, where one listens (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, contextlib.suppress(OSError):
+            channel.sendto(message.encode(), address.replace("@", "\0", 1))
+
+
 class Server(uvicorn.Server):
     """uvicorn that wakes long requests as soon as it is asked to end, by SIGTERM or SIGINT."""
 
-    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext, stop: Callable[[], None]) -> None:
         super().__init__(config)
+        self.tls = tls
         self._stop = stop
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """Called by the signal."""
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and tell systemd (Type=notify) that the agent is ready."""
+        await super().startup(sockets)
+        notify_systemd("READY=1")
+
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - the signature is given
+        """Called by the signal. uvicorn's own would raise it again at the end, before the agent has put things in order."""
         self._stop()
-        super().handle_exit(sig, frame)
+        self.should_exit = True
 
 
 def make_server(app: FastAPI, address: str, port: int, tls: TlsSettings, stop: Callable[[], None]) -> Server:
@@ -260,4 +278,4 @@ def make_server(app: FastAPI, address: str, port: int, tls: TlsSettings, stop: C
     config.load()
     assert config.ssl is not None
     harden_context(config.ssl)
-    return Server(config, stop)
+    return Server(config, config.ssl, stop)

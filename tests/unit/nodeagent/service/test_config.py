@@ -37,6 +37,10 @@ def test_what_is_not_given_has_a_default():
         (WHOLE.replace(b"uuid: 1111", b"uuid: xxxx"), "host.uuid: Expected `str` matching"),
         (WHOLE + b"stateDir: /tmp\n", "agent.yaml:8:1: `stateDir` is given twice"),
         (WHOLE.replace(b"h1", b"&x h1") + b"libvirtUri: *x\n", "aliases are not allowed here"),
+        (
+            WHOLE.replace(b"host.key", b"my.key"),
+            "tls.key: must be /etc/ostler/host.key, as `ostler-agent enroll` writes it",
+        ),
         (b"host: [", "agent.yaml:1:8"),
         (b"[" * 60_000, "nested too deeply"),
         (b"\xff\x00\x01", "no YAML"),

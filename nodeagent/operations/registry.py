@@ -1,0 +1,17 @@
+"""Every kind of order that this agent can carry out: the table of operations by kind."""
+
+from typing import Any
+
+from nodeagent.operations import host_maintenance, network_create, network_remove, network_update
+from nodeagent.operations.contract import Operation
+from nodeagent.operations.vm_operations import VM_OPERATIONS
+
+_ALL: tuple[Operation[Any], ...] = (
+    network_create.OPERATION,
+    network_update.OPERATION,
+    network_remove.OPERATION,
+    host_maintenance.OPERATION,
+    *VM_OPERATIONS,
+)
+
+OPERATIONS: dict[str, Operation[Any]] = {operation.kind: operation for operation in _ALL}
