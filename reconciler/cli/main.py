@@ -13,7 +13,7 @@ from reconciler.version import PLANNER
 COMMANDS = ("init", "validate", "plan", "show", "explain", "observe", "get", "host", "pki", "crds")
 """One module a command. Only the module of the command that is run is imported: the others cost time."""
 
-UsageError = typer.BadParameter.__mro__[1]
+UsageError: type[Exception] = typer.BadParameter.__base__ or typer.BadParameter
 """What typer raises for wrong command lines; it has no public name of its own."""
 
 
