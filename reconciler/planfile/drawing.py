@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from reconciler.model.change import Disruption
-from reconciler.model.plan import Step
+from reconciler.model.plan import Edge, Step
 
 BOX_WIDTH, BOX_HEIGHT = 230, 44
 COLUMN, ROW = 300, 58
@@ -32,10 +32,9 @@ def draw_graph(steps: Sequence[Step]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" aria-label="Order of the steps">'
     ]
     parts += [
-        _curve(boxes[edge.step], box, edge.rule, edge.kind)
-        for box in boxes.values()
-        for edge in box.step.after
-        if edge.step in boxes
+        _curve(boxes[edge.step], boxes[step], edge.rule, edge.kind)
+        for step, edges in _needed_edges([box.step for box in boxes.values()]).items()
+        for edge in edges
     ]
     parts += [_box(box) for box in boxes.values()]
     parts.append("</svg>")
@@ -54,6 +53,18 @@ def _lay_out(steps: Sequence[Step]) -> dict[str, Box]:
         filled[column] = row + 1
         boxes[step.id] = Box(step, MARGIN + column * COLUMN, MARGIN + row * ROW)
     return boxes
+
+
+def _needed_edges(steps: Sequence[Step]) -> dict[str, list[Edge]]:
+    """Edges that are not implied by others: a drawing with all of them is a tangle. Steps are in a legal order."""
+    before: dict[str, set[str]] = {}
+    needed: dict[str, list[Edge]] = {}
+    for step in steps:
+        direct = [edge for edge in step.after if edge.step in before]
+        implied = {other for edge in direct for other in before[edge.step]}
+        needed[step.id] = [edge for edge in direct if edge.step not in implied]
+        before[step.id] = implied | {edge.step for edge in direct}
+    return needed
 
 
 def _curve(start: Box, end: Box, rule: str, kind: str) -> str:
