@@ -7,18 +7,20 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from reconciler.desired.estate import Estate
-from reconciler.desired.findings import Finding
+from reconciler.desired.findings import Fault, Finding, Spot
 from reconciler.desired.schema.base import ALLOW_DESTROY, RENAMED_FROM
 from reconciler.model.names import KINDS, PREFIXES, Kind
-from reconciler.problems import Problem
 
 _RENAMED: Final = ("metadata", "annotations", RENAMED_FROM)
+_NAME: Final = ("metadata", "name")
 _CONSENT: Final = ("metadata", "annotations", ALLOW_DESTROY)
-_DESTROYED: Final = frozenset({Kind.DISK, Kind.VIRTUAL_MACHINE})
+_SHOWN: Final = 5
+_RECORDED: Final = frozenset({Kind.DISK, Kind.VIRTUAL_MACHINE})
+"""Kinds with a record of each object on storage: only these go on under a new name, and need consent to go."""
 
 
-def check_annotations(estate: Estate) -> Iterator[Problem]:
-    """Problems of renames that cannot be followed and of consents that mean nothing."""
+def check_annotations(estate: Estate) -> Iterator[Fault]:
+    """Faults of renames that cannot be followed and of consents that mean nothing."""
     renames: dict[str, str] = {}
     for declaration in estate.declarations.values():
         if declaration.declared is None:
@@ -28,12 +30,12 @@ def check_annotations(estate: Estate) -> Iterator[Problem]:
             renames[declaration.id] = meta.renamed_from
         if meta.allow_destroy is not None:
             for finding in _check_consent(declaration.kind, meta.allow_destroy, meta.uuid):
-                yield declaration.problem(finding)
+                yield declaration.fault(finding)
     yield from _check_renames(estate, renames)
 
 
 def _check_consent(kind: Kind, consent: str, uuid: str | None) -> Iterator[Finding]:
-    if kind not in _DESTROYED:
+    if kind not in _RECORDED:
         advice = "remove it; only VMs and disks are removed by consent"
         yield Finding(_CONSENT, f"a {kind} needs no consent to be removed", advice, at_key=True)
     elif uuid is not None and uuid != consent:
@@ -42,13 +44,14 @@ def _check_consent(kind: Kind, consent: str, uuid: str | None) -> Iterator[Findi
         )
 
 
-def _check_renames(estate: Estate, renames: Mapping[str, str]) -> Iterator[Problem]:
+def _check_renames(estate: Estate, renames: Mapping[str, str]) -> Iterator[Fault]:
     claimed: dict[str, str] = {}
+    cycles = _find_cycles(renames)
     told: set[str] = set()
     for identifier, old in renames.items():
         declaration = estate.declarations[identifier]
-        cycle = _find_cycle(identifier, renames)
-        if cycle and not told.isdisjoint(cycle):
+        cycle = cycles.get(identifier, ())
+        if identifier in told:
             continue
         told.update(cycle)
         finding = _check_rename(declaration.kind, identifier, old, cycle, estate)
@@ -56,12 +59,16 @@ def _check_renames(estate: Estate, renames: Mapping[str, str]) -> Iterator[Probl
             advice = "only one object goes on as the old one; remove the annotation from the others"
             finding = Finding(_RENAMED, f"{claimed[old]} was renamed from {old} as well", advice)
         if finding is not None:
-            yield declaration.problem(finding)
+            still = estate.declarations.get(old)
+            yield declaration.fault(finding, Spot(still.document, _NAME) if still else None)
 
 
 def _check_rename(
     kind: Kind, identifier: str, old: str, cycle: tuple[str, ...], estate: Estate
 ) -> Finding | None:
+    if kind not in _RECORDED:
+        advice = "remove it; what has a uuid is known by spec.uuid"
+        return Finding(_RENAMED, f"a {kind} has no record to go on with", advice, at_key=True)
     prefix = old.partition("/")[0]
     if KINDS.get(prefix) is not kind:
         return Finding(
@@ -69,25 +76,29 @@ def _check_rename(
         )
     if old == identifier:
         return Finding(_RENAMED, "this is the object's own id", "write the old id, or remove the annotation")
-    if cycle:
-        chain = " from ".join((*cycle, cycle[0]))
-        return Finding(_RENAMED, f"these renames go in a circle: {chain}", "remove all but the last of them")
+    if len(cycle) > 1:
+        shown = cycle if len(cycle) <= _SHOWN else (*cycle[:_SHOWN], "…")
+        chain = " from ".join((*shown, cycle[0]))
+        advice = "remove these annotations; objects cannot swap names in one go"
+        return Finding(_RENAMED, f"these renames go in a circle: {chain}", advice)
     if old in estate.declarations:
-        at = estate.declarations[old].document.where_value(("metadata", "name"))
-        advice = f"remove its manifest at {at}, or this annotation"
-        return Finding(_RENAMED, f"{old} is still declared", advice)
+        return Finding(_RENAMED, f"{old} is still declared", "remove its manifest, or this annotation")
     return None
 
 
-def _find_cycle(start: str, renames: Mapping[str, str]) -> tuple[str, ...]:
-    """The ids on the circle of renames through `start`, from there on; empty where there is none."""
-    chain = [start]
-    seen = {start}
-    while (old := renames.get(chain[-1])) is not None:
-        if old == start:
-            return tuple(chain) if len(chain) > 1 else ()
-        if old in seen:
-            return ()
-        seen.add(old)
-        chain.append(old)
-    return ()
+def _find_cycles(renames: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """For each id on a circle of renames the circle from its first id on; every id is looked at once."""
+    cycles: dict[str, tuple[str, ...]] = {}
+    done: set[str] = set()
+    for start in renames:
+        chain: dict[str, None] = {}
+        current: str | None = start
+        while current is not None and current not in done and current not in chain:
+            chain[current] = None
+            current = renames.get(current)
+        if current in chain:
+            ids = list(chain)
+            circle = tuple(ids[ids.index(current) :])
+            cycles.update(dict.fromkeys(circle, circle))
+        done.update(chain)
+    return cycles

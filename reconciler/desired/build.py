@@ -11,6 +11,7 @@ from reconciler.desired.annotations import check_annotations
 from reconciler.desired.clashes import check_clashes
 from reconciler.desired.declarations import read_declarations
 from reconciler.desired.estate import Estate, Wanted, survey_estate
+from reconciler.desired.findings import place_faults
 from reconciler.desired.limits import check_limits
 from reconciler.desired.read import Document
 from reconciler.desired.references import check_references
@@ -34,17 +35,17 @@ def build_desired(documents: Iterable[Document]) -> tuple[Mapping[str, Desired],
     With an error among the problems the declared state is incomplete: malformed objects are left out and
     references may lead nowhere. It is then good for showing, not for planning.
     """
-    suggestions = Suggestions()
-    declarations = read_declarations(documents, suggestions)
+    suggestions, kept = Suggestions(), tuple(documents)
+    declarations = read_declarations(kept, suggestions)
     estate = survey_estate(declarations.by_id)
-    problems = chain(
-        declarations.problems,
+    faults = chain(
+        declarations.faults,
         check_references(estate, suggestions),
         check_limits(estate),
         check_clashes(estate),
         check_annotations(estate),
     )
-    return _divide(estate), sort_problems(problems)
+    return _divide(estate), sort_problems(place_faults(faults, kept))
 
 
 def _divide(estate: Estate) -> dict[str, Desired]:

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from reconciler.desired.declarations import Declaration
 from reconciler.desired.estate import Estate
-from reconciler.desired.findings import Finding
+from reconciler.desired.findings import Fault, Finding, Spot
 from reconciler.desired.paths import Path
 from reconciler.model.desired import Host, LogicalNetwork, StorageDomain, VirtualMachine
 from reconciler.model.names import name_of
-from reconciler.problems import Problem
 
 
 class Claim(NamedTuple):
@@ -23,8 +22,8 @@ class Claim(NamedTuple):
     path: Path
 
 
-def check_clashes(estate: Estate) -> Iterator[Problem]:
-    """Problems of objects that claim the same thing."""
+def check_clashes(estate: Estate) -> Iterator[Fault]:
+    """Faults of objects that claim the same thing."""
     yield from _compare(_claim_uuids(estate), "has the same uuid", "every object has its own")
     yield from _compare(
         _claim_names(estate), "has the same name in this data center", "choose another spec.name"
@@ -49,14 +48,13 @@ def check_clashes(estate: Estate) -> Iterator[Problem]:
     yield from _check_uplinks(estate)
 
 
-def _compare(claims: Iterable[Claim], summary: str, detail: str) -> Iterator[Problem]:
+def _compare(claims: Iterable[Claim], summary: str, detail: str) -> Iterator[Fault]:
     first: dict[Hashable, Claim] = {}
     for claim in claims:
         other = first.setdefault(claim.key, claim)
         if other is not claim:
-            at = other.owner.document.where_value(other.path)
-            advice = f"{detail}; the other is at {at}"
-            yield claim.owner.problem(Finding(claim.path, f"{other.owner.id} {summary}", advice))
+            finding = Finding(claim.path, f"{other.owner.id} {summary}", detail)
+            yield claim.owner.fault(finding, Spot(other.owner.document, other.path))
 
 
 def _claim_uuids(estate: Estate) -> Iterator[Claim]:
@@ -117,7 +115,7 @@ def _claim_places(estate: Estate) -> Iterator[Claim]:
         yield Claim((owner, domain.path), declaration, ("spec", "path"))
 
 
-def _check_uplinks(estate: Estate) -> Iterator[Problem]:
+def _check_uplinks(estate: Estate) -> Iterator[Fault]:
     """A NIC cannot carry a bridge of its own name."""
     bridges = {
         (estate.homes.get(one.id), network.bridge): one.id for one, network in estate.each(LogicalNetwork)
@@ -128,4 +126,4 @@ def _check_uplinks(estate: Estate) -> Iterator[Problem]:
             if network is not None:
                 summary = f"{attachment.nic} is the bridge of {network}, not a NIC"
                 advice = f"name a NIC of the host, or give {network} another bridge"
-                yield declaration.problem(Finding(("spec", "networks", index, "nic"), summary, advice))
+                yield declaration.fault(Finding(("spec", "networks", index, "nic"), summary, advice))

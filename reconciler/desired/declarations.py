@@ -12,15 +12,14 @@ from typing import Final
 from pydantic import ValidationError
 
 from reconciler.desired.convert import Declared, convert_manifest
-from reconciler.desired.findings import Finding, place_finding
+from reconciler.desired.findings import Fault, Finding, Spot
 from reconciler.desired.read import Document, Value, shown
 from reconciler.desired.schema.base import ALLOW_DESTROY, API_GROUP, RENAMED_FROM
 from reconciler.desired.schema.kinds import KIND_SCHEMAS
 from reconciler.desired.schema.scalars import NAMESPACE, RESOURCE_NAME
 from reconciler.desired.suggestions import Suggestions, offer
-from reconciler.desired.violations import explain_violations, stray_annotations
+from reconciler.desired.violations import explain_strays, explain_violations
 from reconciler.model.names import DEFAULT_NAMESPACE, NAMESPACED, PREFIXES, Kind, object_id
-from reconciler.problems import Problem
 
 _KINDS: Final = {str(kind): kind for kind in Kind}
 _NAME: Final = re.compile(RESOURCE_NAME)
@@ -38,29 +37,30 @@ class Declaration:
     declared: Declared | None = None
     belongs_to: str | None = None
 
-    def problem(self, finding: Finding) -> Problem:
-        """A finding about this object, with its place."""
-        return place_finding(finding, self.id, self.document)
+    def fault(self, finding: Finding, other: Spot | None = None) -> Fault:
+        """A finding about this object; other is a place that it goes on to name."""
+        return Fault(finding, self.id, self.document, other)
 
 
 @dataclass(slots=True)
 class Declarations:
-    """Declarations by object id, in the order read, and the problems met on the way."""
+    """Declarations by object id, in the order read, and the faults met on the way."""
 
     by_id: dict[str, Declaration] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
 
 def read_declarations(documents: Iterable[Document], suggestions: Suggestions) -> Declarations:
-    """Every object that the documents declare; of two with one id the first is kept and the other is a problem."""
+    """Every object that the documents declare; of two with one id the first is kept and the other is a fault."""
     result = Declarations()
     for document in documents:
-        declaration = _read_one(document, suggestions, result.problems)
+        declaration = _read_one(document, suggestions, result.faults)
         if declaration is None:
             continue
         first = result.by_id.setdefault(declaration.id, declaration)
         if first is not declaration:
-            result.problems.append(declaration.problem(_declared_twice(declaration.id, first)))
+            finding = Finding(_NAME_PATH, f"{declaration.id} is declared twice", "rename or remove one")
+            result.faults.append(declaration.fault(finding, Spot(first.document, _NAME_PATH)))
     return result
 
 
@@ -70,50 +70,43 @@ def name_document(document: Document) -> str | None:
     return declaration.id if declaration else None
 
 
-def _declared_twice(identifier: str, first: Declaration) -> Finding:
-    other = first.document.where_value(_NAME_PATH)
-    return Finding(
-        _NAME_PATH, f"{identifier} is declared twice", f"rename or remove one; the other is at {other}"
-    )
-
-
-def _read_one(document: Document, suggestions: Suggestions, problems: list[Problem]) -> Declaration | None:
+def _read_one(document: Document, suggestions: Suggestions, faults: list[Fault]) -> Declaration | None:
     kind = _KINDS.get(str(document.value.get("kind")))
     if kind is None or not document.sound:
         if document.sound:
-            problems.append(place_finding(_unknown_kind(document), "", document))
+            faults.append(Fault(_unknown_kind(document, suggestions), "", document))
         return _name_only(kind, document)
     try:
         manifest = KIND_SCHEMAS[kind].manifest.model_validate(document.value)
     except ValidationError as error:
-        findings = explain_violations(kind, error, suggestions)
+        findings = [
+            *explain_violations(kind, error, suggestions),
+            *_check_envelope(kind, document, suggestions),
+        ]
         identifier = _shown_id(kind, document)
-        problems.extend(place_finding(finding, identifier, document) for finding in findings)
-        problems.extend(
-            place_finding(finding, identifier, document) for finding in _check_envelope(kind, document)
-        )
+        faults.extend(Fault(finding, identifier, document) for finding in findings)
         return _name_only(kind, document)
     declared, belongs_to = convert_manifest(kind, manifest, document.start)
     declaration = Declaration(declared.meta.id, kind, document, declared, belongs_to)
-    problems.extend(map(declaration.problem, _check_envelope(kind, document)))
+    faults.extend(map(declaration.fault, _check_envelope(kind, document, suggestions)))
     return declaration
 
 
-def _unknown_kind(document: Document) -> Finding:
+def _unknown_kind(document: Document, suggestions: Suggestions) -> Finding:
     kind, version = document.value.get("kind"), document.value.get("apiVersion")
     known = ", ".join(_KINDS)
     if kind is None:
         return Finding(("kind",), "the field kind is missing", f"write one of {known}", at_key=True)
     if not isinstance(kind, str):
         return Finding(("kind",), "kind is the name of a kind", f"write one of {known}")
-    near = Suggestions().near_miss(kind, _KINDS)
+    near = suggestions.near_miss(kind, _KINDS, "kind")
     advice = offer(near, f"known are {known}")
     if isinstance(version, str) and version.partition("/")[0] != API_GROUP and near is None:
         advice = f"keep objects of {shown(version)} in another directory; known are {known}"
     return Finding(("kind",), f"unknown kind {shown(kind)}", advice)
 
 
-def _check_envelope(kind: Kind, document: Document) -> Iterator[Finding]:
+def _check_envelope(kind: Kind, document: Document, suggestions: Suggestions) -> Iterator[Finding]:
     """Faults of the metadata that the schema does not see."""
     metadata = document.value.get("metadata")
     if not isinstance(metadata, dict):
@@ -122,7 +115,7 @@ def _check_envelope(kind: Kind, document: Document) -> Iterator[Finding]:
         yield Finding(("metadata", "namespace"), f"a {kind} has no namespace", "remove it", at_key=True)
     annotations = metadata.get("annotations")
     if annotations:
-        yield from stray_annotations(annotations, (ALLOW_DESTROY, RENAMED_FROM), f"{API_GROUP}/")
+        yield from explain_strays(annotations, (ALLOW_DESTROY, RENAMED_FROM), f"{API_GROUP}/", suggestions)
 
 
 def _name_only(kind: Kind | None, document: Document) -> Declaration | None:

@@ -4,7 +4,7 @@ Called by the pipeline, which has the hosts' capacities; manifests alone cannot 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.desired.places import Places
@@ -42,13 +42,16 @@ def check_against_hosts(
         hosts = [one for one in by_cluster.get(vm.cluster, ()) if not vm.hosts or one.meta.id in vm.hosts]
         known = [capacities[one.meta.id] for one in hosts if one.meta.id in capacities]
         if hosts and len(known) == len(hosts):
-            problems.extend(_check_vm(vm, known, desired, places))
-    return tuple(problems)
+            problems.extend(_check_vm(vm, known, desired))
+    if places is None:
+        return tuple(problems)
+    found = places.find_all([(problem.object, problem.field) for problem in problems])
+    return tuple(
+        replace(problem, where=where or problem.where) for problem, where in zip(problems, found, strict=True)
+    )
 
 
-def _check_vm(
-    vm: VirtualMachine, known: list[HostCapacity], desired: Desired, places: Places | None
-) -> Iterator[Problem]:
+def _check_vm(vm: VirtualMachine, known: list[HostCapacity], desired: Desired) -> Iterator[Problem]:
     cluster = desired.clusters.get(vm.cluster)
     by_threads = cluster is not None and cluster.count_threads_as_cores
     cpus = [one.threads if by_threads else one.cores for one in known]
@@ -61,16 +64,15 @@ def _check_vm(
     if not any(fit_memory):
         largest = max(one.memory_bytes for one in known)
         summary = f"needs {format_bytes(needed // 2**20 * 2**20)} of memory, more than every {allowed}"
-        yield _problem(vm, "spec.memory", summary, f"the largest has {largest // 2**20}Mi", places)
+        yield _problem(vm, "spec.memory", summary, f"the largest has {largest // 2**20}Mi")
     if not any(fit_cpus):
         unit = "threads" if by_threads else "cores"
         summary = f"has {vm.cpu.vcpus} vCPUs, more than every {allowed} has {unit}"
-        yield _problem(vm, "spec.cpu", summary, f"the largest has {max(cpus)}", places)
+        yield _problem(vm, "spec.cpu", summary, f"the largest has {max(cpus)}")
     if any(fit_memory) and any(fit_cpus):
         summary = f"no {allowed} has both the memory and the CPUs for it"
-        yield _problem(vm, "spec.memory", summary, "declare less memory or fewer vCPUs", places)
+        yield _problem(vm, "spec.memory", summary, "declare less memory or fewer vCPUs")
 
 
-def _problem(vm: VirtualMachine, field: str, summary: str, detail: str, places: Places | None) -> Problem:
-    where = places.find(vm.meta.id, field) if places else None
-    return Problem(summary, detail, object=vm.meta.id, field=field, where=where or vm.meta.where)
+def _problem(vm: VirtualMachine, field: str, summary: str, detail: str) -> Problem:
+    return Problem(summary, detail, object=vm.meta.id, field=field, where=vm.meta.where)

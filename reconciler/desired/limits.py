@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from reconciler.desired.convert import Declared
 from reconciler.desired.estate import Estate
-from reconciler.desired.findings import Finding
+from reconciler.desired.findings import Fault, Finding
 from reconciler.desired.machines import check_vm
 from reconciler.desired.paths import Path
 from reconciler.model.desired import (
@@ -22,7 +22,6 @@ from reconciler.model.desired import (
     VirtualMachine,
 )
 from reconciler.model.names import name_of
-from reconciler.problems import Problem
 
 MOST_HOSTS: Final = 250
 """Hosts in a data center: host ids of sanlock's lockspace; oVirt's MaxNumberOfHostsInStoragePool."""
@@ -30,17 +29,17 @@ NIL: Final = "00000000-0000-0000-0000-000000000000"
 _RESERVED_BRIDGES: Final = frozenset({"all", "default", "lo"})
 
 
-def check_limits(estate: Estate) -> Iterator[Problem]:
-    """Problems of objects taken one by one, with what they refer to at hand."""
+def check_limits(estate: Estate) -> Iterator[Fault]:
+    """Faults of objects taken one by one, with what they refer to at hand."""
     for declaration in estate.declarations.values():
         declared = declaration.declared
         if declared is None:
             continue
         for finding in _CHECKS[type(declared)](declared, estate):
-            yield declaration.problem(finding)
+            yield declaration.fault(finding)
         if declared.meta.uuid == NIL:
             advice = "write the uuid that the object has, or that `uuidgen` makes for a new data center"
-            yield declaration.problem(Finding(("spec", "uuid"), "this uuid names nothing", advice))
+            yield declaration.fault(Finding(("spec", "uuid"), "this uuid names nothing", advice))
 
 
 def _check_data_center(data_center: DataCenter, estate: Estate) -> Iterator[Finding]:

@@ -79,7 +79,7 @@ def _check_cpu(cpu: CpuTopology, old: bool) -> Iterator[Finding]:
 
 def _product(cpu: CpuTopology, count: int) -> str:
     sockets = count // (cpu.cores * cpu.threads)
-    return f"{sockets} sockets × {cpu.cores} cores × {cpu.threads} threads"
+    return f"sockets × cores × threads is {sockets} × {cpu.cores} × {cpu.threads}"
 
 
 def _bits(number: int) -> int:

@@ -3,9 +3,10 @@
 Called by later stages' edges, for messages that name file and line of what they speak of.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from reconciler.desired.declarations import name_document
+from reconciler.desired.findings import Spot, locate
 from reconciler.desired.paths import parse_path
 from reconciler.desired.read import Document
 from reconciler.problems import Where
@@ -27,6 +28,16 @@ class Places:
         """
         document = self._find_document(identifier)
         return document.where(parse_path(field)) if document else None
+
+    def find_all(self, fields: Sequence[tuple[str, str]]) -> list[Where | None]:
+        """The places of many fields, given as object id and field, with each text parsed about once."""
+        spots = {
+            number: Spot(document, parse_path(field), at_key=True)
+            for number, (identifier, field) in enumerate(fields)
+            if (document := self._find_document(identifier)) is not None
+        }
+        found = dict(zip(spots, locate(list(spots.values()), self._documents), strict=True))
+        return [found.get(number) for number in range(len(fields))]
 
     def _find_document(self, identifier: str) -> Document | None:
         if self._index is None:

@@ -9,12 +9,11 @@ from typing import Final
 from reconciler.desired.convert import Declared
 from reconciler.desired.declarations import Declaration
 from reconciler.desired.estate import Estate
-from reconciler.desired.findings import Finding
+from reconciler.desired.findings import Fault, Finding
 from reconciler.desired.paths import Path
 from reconciler.desired.suggestions import Suggestions
 from reconciler.model.desired import Cluster, Disk, Host, LogicalNetwork, StorageDomain, VirtualMachine
 from reconciler.model.names import NAMESPACED, kind_of, name_of, namespace_of
-from reconciler.problems import Problem
 
 _PARENT_FIELDS: Final[dict[type, Path]] = {
     LogicalNetwork: ("spec", "dataCenter"),
@@ -26,8 +25,8 @@ _PARENT_FIELDS: Final[dict[type, Path]] = {
 }
 
 
-def check_references(estate: Estate, suggestions: Suggestions) -> Iterator[Problem]:
-    """Problems for references that lead nowhere or into another data center."""
+def check_references(estate: Estate, suggestions: Suggestions) -> Iterator[Fault]:
+    """Faults for references that lead nowhere or into another data center."""
     names: dict[str, set[str]] = {}
     declarations, homes = estate.declarations, estate.homes
     for declaration in declarations.values():
@@ -37,9 +36,9 @@ def check_references(estate: Estate, suggestions: Suggestions) -> Iterator[Probl
         for path, target in list_references(declaration.declared, declaration.belongs_to):
             if target not in declarations:
                 names = names or _names_by_scope(declarations)
-                yield declaration.problem(_dangling(path, target, names, suggestions))
+                yield declaration.fault(_dangling(path, target, names, suggestions))
             elif home and homes.get(target, home) != home:
-                yield declaration.problem(_elsewhere(path, target, home, homes[target]))
+                yield declaration.fault(_elsewhere(path, target, home, homes[target]))
 
 
 def list_references(declared: Declared, belongs_to: str | None) -> Iterator[tuple[Path, str]]:

@@ -60,7 +60,7 @@ def explain_violations(kind: Kind, error: ValidationError, suggestions: Suggesti
         path = one["loc"]
         if one["type"] == "missing" and path in meant:
             continue  # said at the misspelt field
-        findings.append(_explain(kind, one, unknown))
+        findings.append(_explain(kind, one, unknown, suggestions))
     if count > MAX_FINDINGS + len(meant):
         findings.append(
             Finding((), f"and {count - len(findings)} more faults in this object", "mend these first")
@@ -81,8 +81,12 @@ def _name_unknown_fields(
     return unknown
 
 
-def _explain(kind: Kind, error: ErrorDetails, unknown: Mapping[Path, str | None]) -> Finding:
+def _explain(
+    kind: Kind, error: ErrorDetails, unknown: Mapping[Path, str | None], suggestions: Suggestions
+) -> Finding:
     path, schema = error["loc"], field_schema(kind, error["loc"])
+    if error["type"] in ("literal_error", "enum"):
+        return Finding(path, *_explain_choice(error["input"], schema, suggestions))
     if error["type"] == "extra_forbidden":
         return _explain_unknown(kind, path, unknown.get(path))
     if error["type"] == "missing":
@@ -134,11 +138,10 @@ def _explain_type(wanted: str, value: object, schema: Schema) -> tuple[str, str]
     return summary, f"this is {_first_sentence(schema)}" if schema.get("description") else f"write {wanted}"
 
 
-def _explain_choice(error: ErrorDetails, schema: Schema) -> tuple[str, str]:
+def _explain_choice(value: object, schema: Schema, suggestions: Suggestions) -> tuple[str, str]:
     allowed = [str(value) for value in schema.get("enum", ())]
-    value = error["input"]
     said = shown(value) if isinstance(value, str) else _NAMES.get(type(value), "this")
-    near = Suggestions().near_miss(value, allowed) if isinstance(value, str) else None
+    near = suggestions.near_miss(value, allowed) if isinstance(value, str) else None
     if not isinstance(value, str) or len(allowed) > 1:
         return f"{said} is not one of {', '.join(allowed)}", offer(near, "write one of these")
     return f"{said} is not known here", offer(near, f"write {allowed[0]}") if allowed else "remove it"
@@ -184,8 +187,6 @@ def _explain_refusal(error: ErrorDetails, _schema: Schema) -> tuple[str, str]:
 
 
 _TELLERS: Final[dict[str, Callable[[ErrorDetails, Schema], tuple[str, str]]]] = {
-    "literal_error": _explain_choice,
-    "enum": _explain_choice,
     "greater_than_equal": _explain_range,
     "less_than_equal": _explain_range,
     "string_pattern_mismatch": _explain_pattern,
@@ -197,13 +198,15 @@ _TELLERS: Final[dict[str, Callable[[ErrorDetails, Schema], tuple[str, str]]]] = 
 }
 
 
-def stray_annotations(annotations: object, known: tuple[str, ...], prefix: str) -> Iterator[Finding]:
+def explain_strays(
+    annotations: object, known: tuple[str, ...], prefix: str, suggestions: Suggestions
+) -> Iterator[Finding]:
     """Annotations under our prefix that mean nothing; a consent with a slip in its name must not be lost."""
     if not isinstance(annotations, dict):
         return
     for name in annotations:
         if isinstance(name, str) and name.startswith(prefix) and name not in known:
-            near = Suggestions().near_miss(name, known)
+            near = suggestions.near_miss(name, known, prefix)
             advice = offer(near, f"remove it; known are {' and '.join(known)}")
             yield Finding(
                 ("metadata", "annotations", name), f"unknown annotation {shown(name)}", advice, at_key=True
