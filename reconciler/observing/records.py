@@ -56,39 +56,43 @@ def _newest(
 ) -> tuple[dict[str, VmRecord], set[str]]:
     """The newest record of each VM on some domains, and the VMs with a record there that cannot be relied on."""
     best: dict[str, VmRecord] = {}
+    several: dict[str, list[VmRecord]] = {}
     damaged: set[str] = set()
     for one in contents:
-        damaged.update(
-            one.unreadable if wanted is None else (uuid for uuid in one.unreadable if uuid in wanted)
-        )
+        damaged.update(uuid for uuid in one.unreadable if wanted is None or uuid in wanted)
         for record in one.vms:
             uuid = record.uuid
             if wanted is not None and uuid not in wanted:
                 continue
             if record.data_center != center or record.format.major > MAJOR:
                 damaged.add(uuid)
-                continue
-            other = best.get(uuid)
-            if other is None:
+            elif uuid in best:
+                several.setdefault(uuid, [best[uuid]]).append(record)
+            else:
                 best[uuid] = record
-                continue
-            best[uuid], agree = _merge(other, record)
-            if not agree:
-                damaged.add(uuid)
+    for uuid, records in several.items():
+        best[uuid], agree = _merge(records)
+        if not agree:
+            damaged.add(uuid)
     return best, damaged
 
 
-def _merge(one: VmRecord, other: VmRecord) -> tuple[VmRecord, bool]:
-    """The record that two of one VM make together, and whether they agree, each for its revision."""
-    if one is other or one == other:
-        return one, True
-    low, high = sorted((one, other), key=lambda record: (record.revision, encode(record)))
-    ahead = _run_number(low) > _run_number(high)
-    merged = replace(high, run=low.run) if ahead else high
-    if low.revision < high.revision:
-        return merged, True
-    same_run = _run_number(low) != _run_number(high) or low.run == high.run
-    return merged, same_run and replace(low, run=None) == replace(high, run=None)
+def _merge(records: list[VmRecord]) -> tuple[VmRecord, bool]:
+    """The record that several of one VM make together, and whether the newest of them agree."""
+    if all(record == records[0] for record in records):
+        return records[0], True
+    ranked = sorted(records, key=lambda record: (record.revision, encode(record)))
+    newest = ranked[-1]
+    peers = [record for record in ranked if record.revision == newest.revision]
+    ahead = max(ranked, key=lambda record: (_run_number(record), record.revision))
+    agree = all(
+        replace(peer, run=None) == replace(newest, run=None)
+        and all(peer.run == other.run for other in peers if _run_number(peer) == _run_number(other))
+        for peer in peers
+    )
+    if _run_number(ahead) > _run_number(newest):
+        return replace(newest, run=ahead.run), agree
+    return newest, agree
 
 
 def _run_number(record: VmRecord) -> int:
@@ -99,7 +103,7 @@ def _join(master: VmRecord | None, copy: VmRecord | None, damaged: bool, standin
     """The record of one VM from what its masters and its copies say; `damaged`: a master's cannot be relied on."""
     record, agree = master or copy, True
     if master is not None and copy is not None:
-        record, agree = _merge(master, copy)
+        record, agree = _merge([master, copy])
     if not standing.reliable:
         return Found(record, "unknown")
     if damaged or not agree:

@@ -82,6 +82,7 @@ def test_the_higher_readable_revision_wins_with_the_higher_run(on_master, on_cop
     [
         (master(unreadable=["web"]), read("second", record("web")), "unreadable", True),
         (master(unreadable=["web"]), read("second"), "unreadable", False),
+        (master(record("web"), unreadable=["web"]), read("second"), "unreadable", True),
         (master(record("web")), read("second", unreadable=["web"]), "read", True),
         (master(), read("second", unreadable=["web"]), "unreadable", False),
         (master(complete=False), read("second", record("web")), "unknown", True),
