@@ -122,15 +122,16 @@ def _refuse_record(evidence: Evidence, arguments: StartVm, host: str, look: Look
     """The record on storage, read now, must say what the evidence says it says."""
     record = _look(f"record/{arguments.config.uuid}", look, "evidence")
     run = record["run"] if record else None
-    if evidence.basis == "never-ran" and run is not None:
-        raise RefusedError("evidence", f"the record has run {run['number']}", _REPLAN)
-    if evidence.basis == "closed" and (run is None or run["closed"] is None or run["number"] != evidence.run):
-        raise RefusedError("evidence", f"the record's last run is not number {evidence.run}, closed", _REPLAN)
-    if evidence.basis == "hosts" and run is not None and run["closed"] is None:
-        if run["number"] != evidence.run:
-            raise RefusedError(
-                "evidence", f"the record's open run is {run['number']}, not {evidence.run}", _REPLAN
-            )
+    number = run["number"] if run else 0
+    if evidence.basis == "never-ran":
+        if run is not None:
+            raise RefusedError("evidence", f"the record has run {number}", _REPLAN)
+        return
+    if number != evidence.run:
+        raise RefusedError("evidence", f"the record's last run is {number}, not {evidence.run}", _REPLAN)
+    if evidence.basis == "closed" and (record is None or (run is not None and run["closed"] is None)):
+        raise RefusedError("evidence", "the record shows no closed run", _REPLAN)
+    if run is not None and run["closed"] is None:
         proofs = {proof.host: proof for proof in evidence.hosts}
         for runner in run["hosts"]:
             if runner["uuid"] != host:  # this host was looked at itself

@@ -43,6 +43,7 @@ from nodeagent.operations.registry import OPERATIONS
 from nodeagent.service import Backend, Server, make_app, make_server
 from nodeagent.settings import Settings
 from nodeagent.storage import StorageDomains
+from nodeagent.strays import Strays
 from nodeagent.version import AGENT_VERSION
 from nodeagent.wire.facts import AgentVersion, CheckFacts
 
@@ -62,6 +63,7 @@ class Parts:
     publisher: Publisher
     checks: PeriodicChecks
     statistics: Statistics
+    strays: Strays
     server: Server
 
 
@@ -156,7 +158,7 @@ def build_parts(config: AgentConfig) -> Parts:
         tls_settings(config.certificates),
         publisher.stop,
     )
-    return Parts(host, ledger, engine, publisher, checks, statistics, server)
+    return Parts(host, ledger, engine, publisher, checks, statistics, Strays(host, guests), server)
 
 
 def networks_by_bridge(links: Links) -> dict[str, str]:
@@ -172,6 +174,7 @@ def start_parts(parts: Parts, config: AgentConfig) -> None:
     parts.checks.start()
     parts.statistics.start()
     parts.engine.start()
+    parts.strays.start()
     watch = partial(
         watch_certificate, parts.server, config.certificates, CertificateExpiry(config.certificates)
     )
@@ -185,6 +188,7 @@ def stop_parts(parts: Parts) -> None:
     parts.engine.stop(END_LIMIT_S)
     parts.checks.stop()
     parts.statistics.stop()
+    parts.strays.stop()
     parts.host.storage.close()
     parts.ledger.close()
     _log.info("ostler-agent has ended")

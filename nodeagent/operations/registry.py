@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from nodeagent.operations import host_maintenance, network_create, network_remove, network_update
+from nodeagent.operations import (
+    host_maintenance,
+    network_create,
+    network_remove,
+    network_update,
+    record_exit,
+    record_remove,
+    record_write,
+    storage_connect,
+    storage_create,
+    storage_disconnect,
+    storage_pool,
+)
 from nodeagent.operations.contract import Operation
 from nodeagent.operations.vm_operations import VM_OPERATIONS
 
@@ -11,6 +23,13 @@ _ALL: tuple[Operation[Any], ...] = (
     network_update.OPERATION,
     network_remove.OPERATION,
     host_maintenance.OPERATION,
+    storage_create.OPERATION,
+    storage_connect.OPERATION,
+    storage_disconnect.OPERATION,
+    storage_pool.OPERATION,
+    record_write.OPERATION,
+    record_exit.OPERATION,
+    record_remove.OPERATION,
     *VM_OPERATIONS,
 )
 
