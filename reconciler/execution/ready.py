@@ -1,0 +1,138 @@
+"""Which steps may start now: edges satisfied, limits kept, plan order. Also what waits for what, and what is skipped.
+
+`run` asks it after every end. No I/O and no clock: the same ends in the same order give the same starts.
+"""
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.model.plan import Edge, Step
+
+MIGRATIONS_LIMIT = "migrations-per-host"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A step that will not run; cause: the step that did not succeed, or why the plan stopped."""
+
+    step: Step
+    cause: str
+
+
+class ReadySet:
+    """The steps of one plan that have not ended.
+
+    limits: Plan.limits. orders_per_host: at once. hosts: host uuid to object id, for both ends of migrations.
+    """
+
+    def __init__(
+        self, steps: Sequence[Step], limits: Mapping[str, int], orders_per_host: int, hosts: Mapping[str, str]
+    ) -> None:
+        self._steps = {step.id: step for step in steps}
+        self._rank = {step.id: number for number, step in enumerate(steps)}
+        self._hosts = hosts
+        self._orders_per_host = orders_per_host
+        self._migrations_per_host = limits.get(MIGRATIONS_LIMIT, 0)
+        self._missing = {step.id: {edge.step: edge for edge in step.after} for step in steps}
+        self._followers: dict[str, list[str]] = {step.id: [] for step in steps}
+        self._ready: dict[str, list[tuple[int, str]]] = {}
+        self._orders: Counter[str] = Counter()
+        self._migrations: Counter[str] = Counter()
+        self._running: set[str] = set()
+        for step in steps:
+            for edge in step.after:
+                self._followers[edge.step].append(step.id)
+            if not step.after:
+                self._add_ready(step)
+
+    def take(self) -> list[Step]:
+        """The steps to start now, in plan order; they count as running from here on."""
+        taken: list[Step] = []
+        for host in sorted(self._ready):
+            for rank, name in list(self._ready[host]):
+                if self._orders[host] >= self._orders_per_host:
+                    break
+                step = self._steps[name]
+                if not self._full(step):
+                    self._ready[host].remove((rank, name))
+                    self._count(step, 1)
+                    taken.append(step)
+            if not self._ready[host]:
+                del self._ready[host]
+        return sorted(taken, key=lambda step: self._rank[step.id])
+
+    def end(self, name: str, *, succeeded: bool, settled: bool) -> list[Skipped]:
+        """A running step has ended; settled: what became of it is known. Returns the steps that now never run."""
+        self._count(self._steps[name], -1)
+        del self._missing[name]
+        return self._pass_on([(name, succeeded, settled, name)])
+
+    def give_up(self, cause: str) -> list[Skipped]:
+        """Start nothing more. Returns every step that was not started, in plan order."""
+        names = [name for name in self._missing if name not in self._running]
+        for name in names:
+            del self._missing[name]
+        self._ready.clear()
+        return [Skipped(self._steps[name], cause) for name in names]
+
+    def waiting(self) -> dict[str, str]:
+        """Why each step that was not started waits, in plan order."""
+        reasons = {}
+        for name, edges in self._missing.items():
+            if name not in self._running:
+                reasons[name] = _edges_text(edges) if edges else self._limit_text(self._steps[name])
+        return reasons
+
+    def _pass_on(self, ends: list[tuple[str, bool, bool, str]]) -> list[Skipped]:
+        """Tell followers; those that can never run end too. Entries: step, succeeded, settled, first cause."""
+        skipped: list[Skipped] = []
+        while ends:
+            name, succeeded, settled, cause = ends.pop()
+            for follower in self._followers[name]:
+                edges = self._missing.get(follower)
+                if edges is None:
+                    continue
+                edge = edges.pop(name)
+                if not (succeeded or (edge.kind == "settled" and settled)):
+                    del self._missing[follower]
+                    skipped.append(Skipped(self._steps[follower], cause))
+                    ends.append((follower, False, True, cause))
+                elif not edges:
+                    self._add_ready(self._steps[follower])
+        return sorted(skipped, key=lambda one: self._rank[one.step.id])
+
+    def _add_ready(self, step: Step) -> None:
+        insort(self._ready.setdefault(step.host, []), (self._rank[step.id], step.id))
+
+    def _count(self, step: Step, change: int) -> None:
+        self._orders[step.host] += change
+        for host in self._ends_of_migration(step):
+            self._migrations[host] += change
+        (self._running.add if change > 0 else self._running.discard)(step.id)
+
+    def _ends_of_migration(self, step: Step) -> tuple[str, ...]:
+        if step.kind != "migrate-vm":
+            return ()
+        destination = str(step.args.get("destination"))
+        return step.host, self._hosts.get(destination, destination)
+
+    def _full(self, step: Step) -> str:
+        """The host whose limit of migrations keeps a step waiting; empty if none does."""
+        if not self._migrations_per_host:
+            return ""
+        ends = self._ends_of_migration(step)
+        return next((host for host in ends if self._migrations[host] >= self._migrations_per_host), "")
+
+    def _limit_text(self, step: Step) -> str:
+        full = self._full(step)
+        if full:
+            return f"{full} takes part in {self._migrations[full]} migrations, its limit"
+        return f"{step.host} has {self._orders[step.host]} orders, its limit"
+
+
+def _edges_text(edges: Mapping[str, Edge]) -> str:
+    names = sorted(edges)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return "after " + ", ".join(f"{name} ({edges[name].rule})" for name in names[:3]) + more

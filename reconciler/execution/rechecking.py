@@ -1,0 +1,94 @@
+"""The last look before a step that must not meet a second writer: the hosts of its evidence are read again, afresh.
+
+Turns a step and what agents say now into the reason why it must not start; empty if it may.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nodeagent.wire.facts import HostState
+from reconciler.agentlink.protocol import AgentLinkError, Fleet, HostUnreachableError
+from reconciler.model.plan import Step
+
+FRESH_S = 12.0
+OFF_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Who is who: object id to uuid, and back."""
+
+    uuids: Mapping[str, str]
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Uuid to object id."""
+        return {uuid: name for name, uuid in self.uuids.items()}
+
+
+def vm_of(step: Step) -> str | None:
+    """The uuid of the VM that a step is about, if it is about one."""
+    config = step.args.get("config")
+    found = step.args.get("vm") or (config.get("uuid") if isinstance(config, dict) else None)
+    return str(found) if found else None
+
+
+async def recheck(step: Step, fleet: Fleet, hosts: Hosts) -> str:
+    """Why a step's evidence does not hold now. Hosts that answered must answer again without the VM; hosts that
+    were proven off must not answer at all."""
+    vm = vm_of(step)
+    if vm is None:
+        return ""
+    ids = hosts.ids
+    off = [
+        ids.get(one.host, one.host)
+        for one in (step.evidence.hosts if step.evidence else ())
+        if one.kind in ("fenced", "confirmed")
+    ]
+    objections = await asyncio.gather(
+        *(_must_be_without(vm, host, fleet, hosts) for host in step.leases),
+        *(_must_be_off(host, fleet) for host in off),
+    )
+    return next((objection for objection in objections if objection), "")
+
+
+async def _must_be_without(vm: str, host: str, fleet: Fleet, hosts: Hosts) -> str:
+    link = fleet.get(host)
+    if link is None:
+        return f"{host} cannot be asked whether it runs the VM: no agent's address is known"
+    try:
+        async with asyncio.timeout(FRESH_S):
+            state = await link.state(fresh=True)
+    except (AgentLinkError, TimeoutError) as error:
+        return f"{host} cannot be asked whether it runs the VM: {error or 'no answer in time'}"
+    if state is None:
+        return f"{host} gave no facts"
+    return objection_in(vm, host, hosts.uuids.get(host), state)
+
+
+def objection_in(vm: str, host: str, uuid: str | None, state: HostState) -> str:
+    """Why a state document does not prove that its host is without the VM; empty if it does."""
+    if uuid is not None and state.host_uuid != uuid:
+        return f"the agent at the address of {host} says that it is host {state.host_uuid}"
+    if any(guest.uuid == vm for guest in state.guests):
+        return f"{host} runs the VM now"
+    if vm in state.processes:
+        return f"{host} has a QEMU process of the VM"
+    if not state.guests_complete:
+        return f"{host} does not know all its guests at this moment"
+    return ""
+
+
+async def _must_be_off(host: str, fleet: Fleet) -> str:
+    link = fleet.get(host)
+    if link is None:
+        return ""
+    try:
+        async with asyncio.timeout(OFF_S):
+            await link.state()
+    except (HostUnreachableError, TimeoutError):
+        return ""
+    except AgentLinkError as error:
+        return f"{host} was proven off, and something answers at its address: {error}"
+    return f"{host} was proven off, and its agent answers"

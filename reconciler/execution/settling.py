@@ -1,0 +1,74 @@
+"""After a crash: steps that the journal shows begun and not ended are settled by asking the agents' ledgers.
+
+Commands and the loop call it at start, holding `store.exclusive()`, before they plan.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from reconciler.agentlink.protocol import Fleet
+from reconciler.execution.fate import Fate, find_out
+from reconciler.execution.leases import HeldLease, LeaseLostError, Leases
+from reconciler.model.outcome import StepOutcome, StepState
+from reconciler.store.journal import BegunStep
+from reconciler.store.store import Store
+
+ASK_S = 8.0
+_CRASHED = "its process ended in the middle"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What was found out about one step of an earlier process."""
+
+    step: BegunStep
+    fate: Fate
+
+
+def hosts_to_ask(begun: Iterable[BegunStep], proven_off: Collection[str]) -> tuple[str, ...]:
+    """Hosts whose ledgers hold the fate of these steps, by id; not those that are proven off."""
+    return tuple(sorted({step.host for step in begun} - set(proven_off)))
+
+
+async def settle(
+    store: Store, fleet: Fleet, leases: Leases | None = None, proven_off: Collection[str] = ()
+) -> tuple[Settlement, ...]:
+    """Find out the fate of every begun step and record it; mark applies of dead processes as interrupted.
+
+    leases: already acquired for `hosts_to_ask`; without one a key that the agent never saw stays unsettled, because
+    it may still arrive. An order that runs is left alone. proven_off: hosts whose orders can do nothing any more.
+    Raises StoreError, JournalError.
+    """
+    begun = store.journal.unsettled()
+    fates = await asyncio.gather(*(_find_fate(step, fleet, leases, proven_off) for step in begun))
+    for step, fate in zip(begun, fates, strict=True):
+        store.journal.end(step, fate.outcome, 0, settled=fate.settled)
+    for apply in store.applies.running():
+        store.applies.end(apply.apply_id, "interrupted", _CRASHED)
+    return tuple(Settlement(step, fate) for step, fate in zip(begun, fates, strict=True))
+
+
+async def _find_fate(
+    step: BegunStep, fleet: Fleet, leases: Leases | None, proven_off: Collection[str]
+) -> Fate:
+    if step.host in proven_off:
+        return _buried(step)
+    link = fleet.get(step.host)
+    if link is None:
+        summary = f"{step.host} has no known address any more"
+        return Fate(StepOutcome(step.step_id, StepState.UNKNOWN, summary), settled=False)
+    lease = await _lease(step.host, leases)
+    return await find_out(link, step.step_id, step.key, lease, limit_s=ASK_S, cancel=False)
+
+
+async def _lease(host: str, leases: Leases | None) -> HeldLease | None:
+    try:
+        return await leases.ensure(host) if leases is not None else None
+    except LeaseLostError:
+        return None
+
+
+def _buried(step: BegunStep) -> Fate:
+    summary = f"{step.host} is proven off, and nothing more comes of its order"
+    return Fate(StepOutcome(step.step_id, StepState.UNKNOWN, summary, "plan anew"))
