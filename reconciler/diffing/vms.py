@@ -184,11 +184,7 @@ def _fields(
     if seen.guest is None or seen.guest.config is None:
         return
     have = seen.guest.config
-    owned = {disk.image for disk in guest.disks} | set(context.observed.disks)
-    foreign = tuple(one for one in have.disks if one.image not in owned)
-    differing = [
-        one for one in compare_guest(guest, have) if one.before not in {disk.name for disk in foreign}
-    ]
+    differing = [one for one in compare_guest(guest, have) if not _is_foreign_disk(context, one, have)]
     cluster = _cluster_change(context, vm, seen)
     if cluster is not None:
         yield cluster
@@ -213,6 +209,14 @@ def _fields(
             "its next start (restartPolicy: WhenNeeded lets a plan restart it)",
             pending,
         )
+
+
+def _is_foreign_disk(context: DiffContext, change: FieldChange, have: GuestConfig) -> bool:
+    """Whether the change would unplug a disk that is not Ostler's, as an adopted guest may have: it is left alone."""
+    if change.field != "vm.disks" or change.before is None:
+        return False
+    image = next((disk.image for disk in have.disks if disk.name == change.before), None)
+    return image not in context.observed.disks
 
 
 def _drifted(vm: VirtualMachine, seen: VmObservation, live: tuple[FieldChange, ...]) -> Iterator[Drift]:
