@@ -198,7 +198,8 @@ class Engine:
         try:
             with _durably():
                 self._refuse(opened)
-                self._ledger.accept(order)
+                with self._tenure.holding(order.holder, order.epoch):
+                    self._ledger.accept(order)
             opened.refusal = None
         except RefusedError as error:
             opened.refusal = error.refusal

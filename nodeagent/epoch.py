@@ -4,7 +4,8 @@ Epoch and holder are durable; a lease's time is not, so after a restart the last
 wait as long as its lease could have lasted. Decisions are pure; `Tenure` keeps the state.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -139,6 +140,13 @@ class Tenure:
         """Raises RefusedError unless `holder` may order or revoke now."""
         with self._lock:
             refuse_order(self._lease, holder, epoch, self._clock())
+
+    @contextmanager
+    def holding(self, holder: str, epoch: int) -> Iterator[None]:
+        """As `refuse`, and nobody gets another lease while the block runs: what is taken in it, is taken before."""
+        with self._lock:
+            refuse_order(self._lease, holder, epoch, self._clock())
+            yield
 
     def refuse_data_center(self, data_center: str) -> None:
         """Raises RefusedError for a data center that this host does not belong to."""

@@ -141,7 +141,12 @@ def _add_stream(app: FastAPI, backend: Backend, waiters: CapacityLimiter) -> Non
 def _add_orders(app: FastAPI, backend: Backend, waiters: CapacityLimiter) -> None:
     @app.post("/v1/leases", summary="Take, renew or give up the lease", **body_of(LeaseRequest, LeaseGrant))
     async def leases(request: Request) -> Response:
-        return _answer(await run_sync(backend.tenure.request, await _read(request, LeaseRequest)))
+        """A new epoch is answered only when the facts show every order that was taken under an earlier one."""
+        wanted, former = await _read(request, LeaseRequest), backend.tenure.facts().epoch
+        grant = await run_sync(backend.tenure.request, wanted)
+        if grant.epoch != former:
+            await run_sync(backend.publisher.refresh, FRESH_LIMIT_S, limiter=waiters)
+        return _answer(grant)
 
     @app.post("/v1/resync", summary="Let a new ledger take orders", **body_of(Resync, LeaseGrant, 204))
     async def resync(request: Request) -> Response:

@@ -128,7 +128,7 @@ class Bench:
             self.tenure,
             fake_operations(self.world, self._slow_s),
             self.facts,
-            lambda _arguments: self.look,
+            lambda _arguments: lambda subject: self.look(subject),
             self._threads,
             self.clock,
         )

@@ -193,6 +193,16 @@ def test_no_guest_starts_while_the_host_is_being_closed(bench):
     assert reason_of(lambda: bench.engine.submit(start_order(bench, key="apply/2"))) == "busy"
 
 
+def test_a_holder_that_loses_its_lease_while_its_order_is_judged_is_refused(bench):
+    def take_over(_subject):
+        bench.take_lease(epoch=2, holder="laptop", takeover=True)
+        return {"maintenance": False}
+
+    bench.look = take_over
+
+    assert refuses(bench, bench.order(expects=(Expectation("host", "maintenance", False),))) == "stale-epoch"
+
+
 # --- expectations
 
 

@@ -192,6 +192,18 @@ def test_leases_revocations_and_resyncs_are_taken(agent):
     assert decode(revoked.content, OrderResult).state == "revoked"
 
 
+def test_whoever_takes_a_new_lease_finds_the_orders_of_the_former_in_the_facts(agent):
+    agent.client.get("/v1/facts?fresh=true")
+    agent.publisher._collect = lambda: replace(agent.state, orders=agent.bench.ledger.order_facts())
+    agent.bench.ledger.accept(agent.bench.order())
+
+    agent.post("/v1/leases", LeaseRequest(DATA_CENTER, HOLDER, 2, 30_000))
+
+    assert [order.key for order in decode(agent.client.get("/v1/facts").content, HostState).orders] == [
+        "apply/1"
+    ]
+
+
 def test_refusals_are_conflicts_with_their_reason(agent):
     taken = agent.post("/v1/leases", LeaseRequest(DATA_CENTER, "laptop", 2, 30_000))
     assert taken.status_code == 409
