@@ -3,6 +3,12 @@
 from typing import Any
 
 from nodeagent.operations import (
+    disk_create,
+    disk_grow,
+    disk_purge,
+    disk_record,
+    disk_remove,
+    disk_restore,
     host_maintenance,
     network_create,
     network_remove,
@@ -27,6 +33,12 @@ _ALL: tuple[Operation[Any], ...] = (
     storage_connect.OPERATION,
     storage_disconnect.OPERATION,
     storage_pool.OPERATION,
+    disk_create.OPERATION,
+    disk_grow.OPERATION,
+    disk_record.OPERATION,
+    disk_remove.OPERATION,
+    disk_restore.OPERATION,
+    disk_purge.OPERATION,
     record_write.OPERATION,
     record_exit.OPERATION,
     record_remove.OPERATION,
