@@ -1,5 +1,7 @@
 """Faults that end a command, as sentences: who must act, and what to do."""
 
+import sys
+
 from reconciler.cli.statuses import Status
 
 
@@ -17,6 +19,12 @@ def describe_failure(error: Exception) -> str | None:
 
     if isinstance(error, PkiError):
         return f"error: {error}"
+    database = sys.modules.get("reconciler.store.database")
+    if database is not None and isinstance(error, database.StoreError):
+        return f"error: {error}"
+    lab = sys.modules.get("reconciler.lab.errors")
+    if lab is not None and isinstance(error, lab.LabError):
+        return "\n".join(str(problem) for problem in error.problems)
     if isinstance(error, PermissionError):
         return f"error: {error.filename}: permission denied; run as a user who may read and write it, or set OSTLER_HOME"
     if isinstance(error, OSError) and error.filename:

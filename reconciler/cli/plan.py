@@ -64,7 +64,7 @@ def plan(
     check_sizes(desired, reports, loaded.places)
     made = run_pass(desired, reports, options=PassOptions(allow_prune=allow_prune)).plan
     if out is not None:
-        out.write_bytes(encode_plan(made))
+        out.write_bytes(encode_plan(made, [one if one == "-" else str(Path(one).absolute()) for one in file]))
     show_plan(made, output)
     return status_of(made, refused)
 

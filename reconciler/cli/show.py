@@ -25,7 +25,7 @@ def show(
 ) -> int:
     """Show a plan file. Exits 0, or 1 if it is no plan."""
     try:
-        made, _ = decode_plan(planfile.read_bytes())
+        made = decode_plan(planfile.read_bytes()).plan
     except PlanFileError as error:
         raise CommandError(f"{planfile}: {error}") from error
     if made.planner != PLANNER:

@@ -1,5 +1,6 @@
 """A plan file back into a plan, strictly: whatever was edited by hand is refused with its place."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import jsonschema
@@ -18,6 +19,15 @@ class PlanFileError(Exception):
     """A file is no plan, or not a plan that this version may read; the text says what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """What a plan file holds. sources: paths of the manifests it was made from."""
+
+    plan: Plan
+    digest: str
+    sources: tuple[str, ...] = ()
+
+
 def plan_schema() -> dict[str, Any]:
     """The JSON Schema of a plan file (docs/plan.schema.json)."""
     (schema,), components = msgspec.json.schema_components([Plan], ref_template="#/$defs/{name}")
@@ -31,13 +41,14 @@ def plan_schema() -> dict[str, Any]:
             "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
             "planId": {"type": "string", "pattern": "^[0-9a-f]{12}$"},
             "plan": schema,
+            "sources": {"type": "array", "items": {"type": "string"}},
         },
         "$defs": components,
     }
 
 
-def decode_plan(document: bytes) -> tuple[Plan, str]:
-    """The plan and its digest. Raises PlanFileError for what is no plan, of another format, or was altered."""
+def decode_plan(document: bytes) -> PlanFile:
+    """The plan, its digest and sources. Raises PlanFileError for what is no plan, of another format, or was altered."""
     if len(document) > LARGEST_FILE_BYTES:
         raise PlanFileError("the file is larger than any plan; name the file that `ostler plan --out` wrote")
     try:
@@ -49,6 +60,7 @@ def decode_plan(document: bytes) -> tuple[Plan, str]:
     _check_format(content)
     try:
         plan = convert(content["plan"], Plan)
+        sources = convert(content.get("sources", []), tuple[str, ...])
     except (ContractError, KeyError, TypeError) as error:
         raise PlanFileError(_faults(content, error)) from error
     digest = plan_digest(plan)
@@ -56,7 +68,7 @@ def decode_plan(document: bytes) -> tuple[Plan, str]:
         raise PlanFileError(
             "the plan does not match its digest: it was altered; make a new one with `ostler plan`"
         )
-    return plan, digest
+    return PlanFile(plan, digest, sources)
 
 
 def _check_format(content: Any) -> None:
