@@ -10,7 +10,20 @@ from reconciler.cli.failures import CommandError, describe_failure
 from reconciler.cli.statuses import Status
 from reconciler.version import PLANNER
 
-COMMANDS = ("init", "validate", "plan", "show", "apply", "explain", "observe", "get", "host", "pki", "crds")
+COMMANDS = (
+    "init",
+    "validate",
+    "plan",
+    "show",
+    "apply",
+    "explain",
+    "observe",
+    "get",
+    "host",
+    "pki",
+    "crds",
+    "lab",
+)
 """One module a command. Only the module of the command that is run is imported: the others cost time."""
 
 UsageError: type[Exception] = typer.BadParameter.__base__ or typer.BadParameter

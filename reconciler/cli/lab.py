@@ -1,0 +1,146 @@
+"""`ostler lab`: hypervisor hosts on this machine, for trying Ostler out and for its tests."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.home import Home, find_home
+from reconciler.cli.output import ListFormat, ListOption, print_rows
+from reconciler.cli.statuses import Status
+from reconciler.lab.lifecycle import bring_up, list_status, take_down
+from reconciler.lab.model import Lab, plan_lab
+from reconciler.lab.power import power_off, power_on
+from reconciler.lab.state import read_lab
+from reconciler.model.identity import host_uuid
+from reconciler.model.names import Kind, object_id
+from reconciler.pki.authority import create_authorities, load_authorities
+from reconciler.pki.export import write_controller_files
+
+QUICKSTART = "0b5c6a1e-7d3f-4c55-9e0a-3f1f6d2b8c47"
+"""The data center of examples/manifests/quickstart."""
+
+app = typer.Typer(
+    no_args_is_help=True, help="Hypervisor hosts on this machine: own namespaces, libvirtd and agent each."
+)
+
+
+def register(root: typer.Typer) -> None:
+    """Adds the commands."""
+    root.add_typer(app, name="lab")
+
+
+@app.command()
+def up(
+    hosts: Annotated[
+        int, typer.Option("--hosts", min=1, max=10, help="How many: h1, h2, … at 192.0.2.11, .12, …")
+    ] = 3,
+    data_center: Annotated[
+        str,
+        typer.Option(
+            "--data-center", metavar="UUID", help="The data center's spec.uuid: host uuids follow from it."
+        ),
+    ] = QUICKSTART,
+) -> int:
+    """Make the lab, or what is missing of it: hosts with libvirt and agent, and shared storage."""
+    home = find_home()
+    _provide_certificates(home)
+    command = (str(Path(sys.executable).parent / "ostler-agent"),)
+    uuids = {f"h{n}": host_uuid(data_center, object_id(Kind.HOST, f"h{n}")) for n in range(1, hosts + 1)}
+    lab = bring_up(
+        plan_lab(home.lab, hosts, host_uuids=uuids, agent_command=command, authorities=home.authorities)
+    )
+    _show(lab, ListFormat.TABLE)
+    kind = "KVM" if lab.kvm else "emulated guests (this machine cannot run KVM)"
+    typer.echo(f"{len(lab.hosts)} hosts are up, with {kind}; `ostler lab down` removes them", err=True)
+    return Status.DONE
+
+
+@app.command()
+def down() -> int:
+    """Remove the lab: its hosts, guests, network and files."""
+    gone = take_down(find_home().lab)
+    typer.echo("the lab is gone" if gone else "there was no lab", err=True)
+    return Status.DONE
+
+
+@app.command()
+def status(output: ListOption = ListFormat.TABLE) -> int:
+    """List the lab's hosts."""
+    lab = read_lab(find_home().lab)
+    if lab is None:
+        typer.echo("there is no lab; `ostler lab up` makes one", err=True)
+        return Status.DONE
+    _show(lab, output)
+    return Status.DONE
+
+
+@app.command("power-off")
+def switch_off(host: Annotated[str, typer.Argument(help="The host's name.")]) -> int:
+    """Pull a host's plug: guests, libvirt and agent are gone at once."""
+    power_off(_lab(), host)
+    return Status.DONE
+
+
+@app.command("power-on")
+def switch_on(host: Annotated[str, typer.Argument(help="The host's name.")]) -> int:
+    """Switch a host on again: another boot, without guests."""
+    power_on(_lab(), host)
+    return Status.DONE
+
+
+@app.command("run", context_settings={"ignore_unknown_options": True})
+def run(
+    host: Annotated[str, typer.Argument(help="The host's name.")],
+    command: Annotated[list[str], typer.Argument(help="A command inside the host, such as: virsh list")],
+) -> int:
+    """Run a command inside a host."""
+    from reconciler.lab.inside import run_in
+
+    result = run_in(_lab(), host, command)
+    typer.echo(result.stdout, nl=False)
+    typer.echo(result.stderr, nl=False, err=True)
+    return result.returncode
+
+
+def _lab() -> Lab:
+    """The lab, or the end of the command."""
+    from reconciler.cli.failures import CommandError
+
+    lab = read_lab(find_home().lab)
+    if lab is None:
+        raise CommandError("there is no lab; `ostler lab up` makes one")
+    return lab
+
+
+def _provide_certificates(home: Home) -> None:
+    """Authorities and this applier's certificate, where there are none yet."""
+    if not home.authorities.exists():
+        create_authorities(home.authorities)
+    if not home.controller.exists():
+        authorities = load_authorities(home.authorities)
+        write_controller_files(authorities, authorities.issue_controller("ostler"), home.controller)
+
+
+def _show(lab: Lab, output: ListFormat) -> None:
+    """The table of hosts."""
+    rows = [
+        (
+            one.name,
+            "on" if one.pid else "off",
+            one.address,
+            "up" if one.libvirtd else "down",
+            "up" if one.agent else "down",
+            one.network,
+            str(one.guests),
+            one.uuid,
+        )
+        for one in list_status(lab)
+    ]
+    print_rows(
+        rows,
+        ("host", "power", "address", "libvirtd", "agent", "network", "guests", "uuid"),
+        output,
+        ("uuid",),
+    )
