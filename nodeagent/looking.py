@@ -20,7 +20,7 @@ from nodeagent.wire.codec import to_plain
 from nodeagent.wire.facts import HostState
 from nodeagent.wire.types import UUID_PATTERN
 
-COLLECT_LIMIT_S = 15.0
+COLLECT_LIMIT_S = 5.0
 _UUID = re.compile(UUID_PATTERN)
 
 

@@ -45,7 +45,8 @@ from nodeagent.wire.orders import (
 MAX_BODY_BYTES = 1024 * 1024
 LONGEST_WAIT_MS = 60_000
 HEARTBEAT_S = 5.0
-FRESH_LIMIT_S = 10.0
+FRESH_LIMIT_S = 6.0
+"""Below what a controller takes for silence."""
 WAITERS = 256
 STOP_LIMIT_S = 3
 
