@@ -128,7 +128,7 @@ class Bench:
             self.tenure,
             fake_operations(self.world, self._slow_s),
             self.facts,
-            lambda _arguments: lambda subject: self.look(subject),
+            lambda _arguments: self.look,
             self._threads,
             self.clock,
         )

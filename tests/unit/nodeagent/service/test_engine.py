@@ -198,7 +198,7 @@ def test_a_holder_that_loses_its_lease_while_its_order_is_judged_is_refused(benc
         bench.take_lease(epoch=2, holder="laptop", takeover=True)
         return {"maintenance": False}
 
-    bench.look = take_over
+    bench.engine._look = lambda _arguments: take_over
 
     assert refuses(bench, bench.order(expects=(Expectation("host", "maintenance", False),))) == "stale-epoch"
 
