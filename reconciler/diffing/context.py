@@ -23,6 +23,7 @@ class DiffContext:
     placement: Placement
     macs: MacLedger
     master: str | None
+    workers: tuple[str, ...] = ()
 
     def answering_hosts(self) -> Iterable[tuple[HostObservation, HostState]]:
         """Declared hosts that answer, with their state, by id."""
@@ -30,6 +31,21 @@ class DiffContext:
             seen = self.observed.hosts.get(name)
             if seen is not None and seen.answering and seen.state is not None:
                 yield seen, seen.state
+
+
+def find_workers(desired: Desired, observed: Observed) -> tuple[str, ...]:
+    """Hosts that answer and are who they should be, by id: they can do work on storage."""
+    found = ((name, host, observed.hosts.get(name)) for name, host in desired.hosts.items())
+    return tuple(
+        name
+        for name, host, seen in found
+        if seen and seen.answering and seen.state and seen.state.host_uuid == host.uuid
+    )
+
+
+def workers_of(context: DiffContext, host: str | None) -> tuple[str, ...]:
+    """Workers that reach a storage domain; `host`: the only one, if the domain is local."""
+    return context.workers if host is None else tuple(one for one in context.workers if one == host)
 
 
 def master_of(desired: Desired, observed: Observed) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from nodeagent.wire.guest import GuestConfig
 from nodeagent.wire.records import DiskRecord, PoolRecord, VmRecord
-from reconciler.diffing.context import DiffContext, Finding, master_of
+from reconciler.diffing.context import DiffContext, Finding, find_workers, master_of
 from reconciler.diffing.hosts import diff_host
 from reconciler.diffing.records import disk_record, used_macs
 from reconciler.diffing.removals import block_mass_removal, diff_vanished, find_vanished
@@ -27,7 +27,13 @@ def diff_data_center(
 ) -> Changes:
     """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once."""
     context = DiffContext(
-        desired, observed, identities, placement, used_macs(desired, observed), master_of(desired, observed)
+        desired,
+        observed,
+        identities,
+        placement,
+        macs=used_macs(desired, observed),
+        master=master_of(desired, observed),
+        workers=find_workers(desired, observed),
     )
     mass = block_mass_removal(context, allow_prune)
     if mass is not None:

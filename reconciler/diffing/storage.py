@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nodeagent.wire.records import PoolRecord
-from reconciler.diffing.context import DiffContext, Finding, domain_exists, domain_readable
+from reconciler.diffing.context import DiffContext, Finding, domain_exists, domain_readable, workers_of
 from reconciler.diffing.fields import effect_of
 from reconciler.diffing.records import disk_record
 from reconciler.model.change import Blocked, Change, Effect, FieldChange, Reason, Verb
@@ -18,7 +18,7 @@ def diff_storage_domain(context: DiffContext, domain: StorageDomain) -> Iterator
     """Whether the domain is to be made, and by which host: its own (localfs), else the first that answers."""
     if domain_exists(context, domain.uuid):
         return
-    hosts = [seen.id for seen, _ in context.answering_hosts() if domain.host in (None, seen.id)]
+    hosts = workers_of(context, domain.host)
     if not hosts:
         yield Blocked(domain.meta.id, "no host that could make it answers", "bring one of its hosts back")
         return
@@ -49,7 +49,13 @@ def diff_disk(context: DiffContext, disk: Disk) -> Iterator[Finding]:
     """What to do to one disk: made, completed, restored, grown; its record written; never shrunk or replaced."""
     domain = context.desired.storage_domains[disk.storage_domain]
     seen = context.observed.disks.get(context.identities.disks[disk.meta.id])
-    if domain_exists(context, domain.uuid) and not domain_readable(context, domain.uuid) and seen is None:
+    if not workers_of(context, domain.host):
+        yield Blocked(
+            disk.meta.id,
+            f"no host that reaches {domain.meta.id} answers",
+            f"bring {domain.host or 'one of the hosts'} back",
+        )
+    elif domain_exists(context, domain.uuid) and not domain_readable(context, domain.uuid) and seen is None:
         yield Blocked(
             disk.meta.id,
             f"{domain.meta.id} could not be read, so it is not known whether the disk exists",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nodeagent.wire.guest import GuestConfig
 from nodeagent.wire.records import VmRecord
 from reconciler.diffing.compare import compare_guest
-from reconciler.diffing.context import DiffContext, Finding
+from reconciler.diffing.context import DiffContext, Finding, workers_of
 from reconciler.diffing.guests import expected_guest
 from reconciler.diffing.power import last_exit, power_of
 from reconciler.diffing.records import UndecidedError, vm_record
@@ -29,7 +29,7 @@ class VmDiff:
 def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
     """Everything to do to one VM. A VM that may run somewhere out of sight is blocked, with the hosts to ask."""
     seen = context.observed.vms.get(context.identities.vms[vm.meta.id])
-    doubt = _doubt(context, vm, seen)
+    doubt = _doubt(context, vm, seen) or _unreachable(context, vm)
     if doubt is not None:
         return VmDiff((doubt,))
     consent = vm.meta.allow_destroy
@@ -82,6 +82,20 @@ def _doubt(context: DiffContext, vm: VirtualMachine, seen: VmObservation | None)
             vm.meta.id,
             f"it is not known whether it ever ran: {doubts}",
             "bring the hosts and their storage back, or confirm that they are off: `ostler host confirm-off HOST`",
+        )
+    return None
+
+
+def _unreachable(context: DiffContext, vm: VirtualMachine) -> Blocked | None:
+    """Why nothing can be done: there is nowhere to keep its record, or nobody who could write it."""
+    master = next(
+        (one for one in context.desired.storage_domains.values() if one.uuid == context.master), None
+    )
+    if context.master is None:
+        return Blocked(vm.meta.id, "there is no storage domain for its record", "declare a StorageDomain")
+    if not workers_of(context, master.host if master else None):
+        return Blocked(
+            vm.meta.id, "no host that could write its record answers", "bring one of the hosts back"
         )
     return None
 
