@@ -41,14 +41,12 @@ async def recheck(step: Step, fleet: Fleet, hosts: Hosts) -> str:
     if vm is None:
         return ""
     ids = hosts.ids
-    off = [
-        ids.get(one.host, one.host)
-        for one in (step.evidence.hosts if step.evidence else ())
-        if one.kind in ("fenced", "confirmed")
-    ]
+    proofs = step.evidence.hosts if step.evidence else ()
+    off = {ids.get(one.host, one.host) for one in proofs if one.kind in ("fenced", "confirmed")}
+    without = {ids.get(one.host, one.host) for one in proofs if one.kind in ("answered", "boot-changed")}
     objections = await asyncio.gather(
-        *(_must_be_without(vm, host, fleet, hosts) for host in step.leases),
-        *(_must_be_off(host, fleet) for host in off),
+        *(_must_be_without(vm, host, fleet, hosts) for host in sorted({*step.leases, *without})),
+        *(_must_be_off(host, fleet) for host in sorted(off)),
     )
     return next((objection for objection in objections if objection), "")
 

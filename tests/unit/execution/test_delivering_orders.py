@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodeagent.wire.orders import Order
+from nodeagent.wire.orders import Evidence, HostEvidence, Order
 from reconciler.execution.orders import SecretUnavailableError, secret_digest
 from reconciler.execution.run import Applier, PlanRun
 from reconciler.model.outcome import ApplyOutcome
@@ -314,3 +314,30 @@ def test_a_start_whose_evidence_cannot_be_read_again_does_not_happen(bench: Benc
 
     assert "host/h2 cannot be asked whether it runs the VM" in only(outcome)[1]
     assert bench.effects == ["2"]
+
+
+def proven(kind: Any, host: int) -> Any:
+    return make_step("1", evidence=Evidence("hosts", 1, (HostEvidence(uuid_of(host), kind),)))
+
+
+@pytest.mark.parametrize("kind", ["fenced", "confirmed"])
+def test_a_host_that_was_proven_off_must_not_answer(bench: Bench, kind: Any) -> None:
+    outcome = bench.apply(make_plan(proven(kind, 2)))
+    assert only(outcome)[1].endswith("host/h2 was proven off, and its agent answers")
+
+    bench.fleet["host/h2"].fault = refuses_to_answer()
+    outcome = bench.apply(make_plan(proven(kind, 2)), apply_id="a2")
+    assert "something answers at its address" in only(outcome)[1]
+
+    bench.fleet["host/h2"].fault, bench.fleet["host/h2"].silent = None, True
+    assert bench.apply(make_plan(proven(kind, 2)), apply_id="a3").achieved
+    assert bench.effects == ["1"]
+
+
+@pytest.mark.parametrize("kind", ["answered", "boot-changed"])
+def test_every_host_that_answered_is_read_again_leased_or_not(bench: Bench, kind: Any) -> None:
+    bench.fleet["host/h2"].guests.append(uuid_of(0xA0001))
+
+    assert only(bench.apply(make_plan(proven(kind, 2))))[1].endswith("host/h2 runs the VM now")
+    assert "cannot be asked" in only(bench.apply(make_plan(proven(kind, 99)), apply_id="a2"))[1]
+    assert bench.apply(make_plan(proven(kind, 3)), apply_id="a3").achieved
