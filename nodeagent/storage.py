@@ -17,6 +17,8 @@ from threading import Lock, RLock
 
 from nodeagent.drivers.mounts import (
     LOOK_LIMIT_MS,
+    MOUNT_LIMIT_MS,
+    UNMOUNT_LIMIT_MS,
     MountError,
     is_mounted,
     is_same_directory,
@@ -35,8 +37,6 @@ from nodeagent.wire.facts import StorageDomainFacts
 from nodeagent.wire.types import UUID_PATTERN
 
 CHECK_PERIOD_S = 10.0
-MOUNT_LIMIT_MS = 120_000
-UNMOUNT_LIMIT_MS = 60_000
 _UUID = re.compile(UUID_PATTERN)
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,254}", re.ASCII)
 

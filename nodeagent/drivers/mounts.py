@@ -13,6 +13,8 @@ from nodeagent.errors import DriverError
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 LOOK_LIMIT_MS = 10_000
+MOUNT_LIMIT_MS = 120_000
+UNMOUNT_LIMIT_MS = 60_000
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _FOREIGN_HELPERS = ("helper=", "uhelper=")
 

@@ -86,6 +86,7 @@ def resize_image(
     capacity_bytes: int,
     limit_ms: int,
     parent: str | None = None,
+    preallocated: bool = False,
     cancelled: Callable[[], bool] = never,
 ) -> None:
     """Grow an image that nobody has open. Raises ImageError rather than shrink it, DriverError if that fails."""
@@ -96,7 +97,9 @@ def resize_image(
             "disks never shrink",
         )
     if capacity_bytes > info.virtual_bytes:
-        _run(["resize", "-q", "-f", image_format, str(path), str(capacity_bytes)], limit_ms, cancelled)
+        allocation = f"--preallocation={'falloc' if preallocated else 'off'}"
+        arguments = ["resize", "-q", allocation, "-f", image_format, str(path), str(capacity_bytes)]
+        _run(arguments, limit_ms, cancelled)
 
 
 def measure_image(

@@ -146,6 +146,8 @@ def _store_claim(place: Path, copy: Path | None, vm: str, claim: RunFile) -> VmR
         # Read after the creation: the number of a run long closed is free again, and a late claimer finds a
         # higher one here.
         record = _existing(_read_both(place, copy, vm), vm)
+        if record.removed:
+            raise RunClaimError(f"VM {vm} was removed")
         if record.run != wanted:
             raise RunClaimError(
                 f"run {claim.number} of VM {vm} came too late: {describe_run(record.run)} is there"
