@@ -34,7 +34,7 @@ def register(root: typer.Typer) -> None:
 @app.command()
 def up(
     hosts: Annotated[
-        int, typer.Option("--hosts", min=1, max=10, help="How many: h1, h2, … at 192.0.2.11, .12, …")
+        int, typer.Option("--hosts", min=1, max=10, help="How many: h1, h2, … at 198.51.100.11, .12, …")
     ] = 3,
     data_center: Annotated[
         str,

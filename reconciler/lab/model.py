@@ -119,6 +119,10 @@ class Lab:
         """The machine's end of the cable to a host."""
         return f"{self.bridge}-{host.name}"
 
+    def uplink(self, host: LabHost) -> str:
+        """The machine's end of the second cable to a host: eth1 in there, the uplink of guests' networks."""
+        return f"{self.bridge}+{host.name}"
+
 
 def plan_lab(
     directory: Path,

@@ -82,18 +82,18 @@ def _refuse_overlap(lab: Lab, links: dict[str, Link]) -> None:
 
 
 def connect_host(lab: Lab, name: str, init_pid: int) -> None:
-    """Plugs a running host in: its eth0 with its address, the other end in the lab's bridge."""
+    """Plugs a running host in: its eth0 with its address, its bare eth1, the other ends in the lab's bridge."""
     host = lab.host(name)
-    link = lab.link(host)
-    if not (NET / link).exists():
-        _run_batch([f"link add name {link} type veth peer name eth0 netns {init_pid}"])
-    _run_batch(
-        [
-            f'link set dev {link} alias "{lab.mark}"',
-            f"link set dev {link} master {lab.bridge}",
-            f"link set dev {link} up",
-        ]
-    )
+    for link, inside_name in ((lab.link(host), "eth0"), (lab.uplink(host), "eth1")):
+        if not (NET / link).exists():
+            _run_batch([f"link add name {link} type veth peer name {inside_name} netns {init_pid}"])
+        _run_batch(
+            [
+                f'link set dev {link} alias "{lab.mark}"',
+                f"link set dev {link} master {lab.bridge}",
+                f"link set dev {link} up",
+            ]
+        )
     inside = [
         "link set dev lo up",
         f"address replace {host.address}/{lab.prefix_length} dev eth0",
@@ -104,23 +104,30 @@ def connect_host(lab: Lab, name: str, init_pid: int) -> None:
 
 
 def disconnect_host(lab: Lab, name: str) -> None:
-    """Takes a host's cable away; nothing if there is none."""
+    """Takes a host's cables away; nothing if there are none."""
     remove_link(lab.link(lab.host(name)))
+    remove_link(lab.uplink(lab.host(name)))
 
 
 def cut_network(lab: Lab, name: str) -> None:
     """Cuts a running host off from the others and from the machine; its shared storage stays."""
-    run_checked(["ip", "link", "set", "dev", lab.link(lab.host(name)), "down"])
+    for link in (lab.link(lab.host(name)), lab.uplink(lab.host(name))):
+        run_checked(["ip", "link", "set", "dev", link, "down"])
 
 
 def restore_network(lab: Lab, name: str) -> None:
     """Ends what `cut_network` did."""
-    run_checked(["ip", "link", "set", "dev", lab.link(lab.host(name)), "up"])
+    for link in (lab.link(lab.host(name)), lab.uplink(lab.host(name))):
+        run_checked(["ip", "link", "set", "dev", link, "up"])
 
 
 def remove_links(lab: Lab) -> None:
     """Removes every link of the lab, also what a broken start has left without its mark."""
-    expected = {lab.bridge, *(lab.link(host) for host in lab.hosts)}
+    expected = {
+        lab.bridge,
+        *(lab.link(host) for host in lab.hosts),
+        *(lab.uplink(host) for host in lab.hosts),
+    }
     for link in read_links().values():
         if link.alias == lab.mark or (link.name in expected and not link.alias):
             remove_link(link.name)
