@@ -97,18 +97,19 @@ def _index(steps: Sequence[Step]) -> StepIndex:
     return StepIndex(dict(by_kind), dict(by_object), dict(by_place))
 
 
-def _domain_before_pool(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+def _host_ids_before_connections(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    """A host's id is on storage before the host connects; only the writer of a new pool's record connects first."""
     for pool in index.of("write-pool-record"):
-        for made in index.of("create-storage-domain"):
-            if made.args["uuid"] == pool.args["storage_domain"]:
-                yield pool.id, Edge(made.id, "domain-before-pool")
+        for step in index.of("connect-storage-domain"):
+            if step.host == pool.host and step.args["uuid"] == pool.args["storage_domain"]:
+                yield pool.id, Edge(step.id, "connection-before-pool")
+            else:
+                yield step.id, Edge(pool.id, "host-id-before-connection")
 
 
-def _pool_before_connection(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+def _domain_before_connections(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
     made = {step.args["uuid"]: step for step in index.of("create-storage-domain")}
     for step in index.of("connect-storage-domain"):
-        for pool in index.of("write-pool-record"):
-            yield step.id, Edge(pool.id, "host-id-before-connection")
         if step.args["uuid"] in made:
             yield step.id, Edge(made[step.args["uuid"]].id, "domain-before-connection")
 
@@ -281,8 +282,8 @@ def _room(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
 
 
 RULES: tuple[Rule, ...] = (
-    _domain_before_pool,
-    _pool_before_connection,
+    _host_ids_before_connections,
+    _domain_before_connections,
     _connection_before_use,
     _network_before_guest,
     _guest_before_network_removal,

@@ -56,7 +56,6 @@ def place(world: World, host: SimulatedHost, uuid: str) -> SimulatedStorage:
 
 def _create_domain(world: World, host: SimulatedHost, args: CreateStorageDomain, _key: str) -> Outputs:
     world.storage.setdefault(args.uuid, SimulatedStorage(args.uuid, args.master))
-    host.connected[args.uuid] = True
     host.data_center = args.data_center
     return {}
 

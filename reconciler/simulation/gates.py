@@ -1,7 +1,7 @@
 """The gates of a simulated agent: epochs, leases, deadlines, ledgers, keys. Pure."""
 
 from nodeagent.wire.arguments import ARGUMENTS
-from nodeagent.wire.orders import LeaseRequest, Order, Refusal
+from nodeagent.wire.orders import Expectation, LeaseRequest, Order, Refusal
 from reconciler.simulation.host import LedgerEntry, SimulatedHost
 
 
@@ -41,14 +41,18 @@ def refuse_order(host: SimulatedHost, order: Order, known: LedgerEntry | None, n
 
 
 def _expectation(host: SimulatedHost, order: Order) -> Refusal | None:
-    """Whether what the step relies on still holds; guests and networks are known here."""
-    for one in order.expects:
+    """Whether what the step relies on still holds."""
+    broken = find_broken_expectation(host, order.expects)
+    return Refusal("stale-expects", broken, "plan again") if broken is not None else None
+
+
+def find_broken_expectation(host: SimulatedHost, expects: tuple[Expectation, ...]) -> str | None:
+    """The first of these that does not hold here, in words; guests and networks are known, the rest passes."""
+    for one in expects:
         topic, _, name = one.subject.partition("/")
         if one.field != "present" or topic not in ("guest", "network"):
             continue
         present = name in (host.guests if topic == "guest" else host.networks)
         if present != one.value:
-            return Refusal(
-                "stale-expects", f"{one.subject} is {'' if present else 'not '}present", "plan again"
-            )
+            return f"{one.subject} is {'' if present else 'not '}present"
     return None

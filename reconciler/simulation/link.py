@@ -59,8 +59,9 @@ class SimulatedLink:
         if not self.host.answers or self.faults.lose_answer(self.host.id):
             raise HostUnreachableError(f"{self.host.id} does not answer; look at the host and its network")
 
-    async def state(self, known: HostState | None = None) -> HostState | None:
-        """The state document."""
+    async def state(self, known: HostState | None = None, *, fresh: bool = False) -> HostState | None:
+        """The state document; it is always fresh here."""
+        del fresh
         await self._arrive()
         if self.faults.refuses.get(self.host.id):
             raise AnswerRefusedError(self.faults.refuses[self.host.id])
