@@ -4,7 +4,7 @@
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -54,7 +54,10 @@ class TlsSection(_Section, frozen=True):
 
 
 class AgentConfig(_Section, frozen=True):
-    """The whole file. data_center: the only one this host takes orders from; None until a controller claims it."""
+    """The whole file. data_center: the only one this host takes orders from; None until a controller claims it.
+
+    cpu_accounting: `processes` counts this host's own processes only, where several hosts share one machine.
+    """
 
     host: HostSection
     tls: TlsSection
@@ -63,6 +66,7 @@ class AgentConfig(_Section, frozen=True):
     state_dir: AbsolutePath = "/var/lib/ostler-agent"
     libvirt_uri: Annotated[str, Meta(min_length=1, max_length=1024)] = "qemu:///system"
     mounts_dir: AbsolutePath | None = None
+    cpu_accounting: Literal["machine", "processes"] = "machine"
 
     @property
     def paths(self) -> HostPaths:

@@ -141,7 +141,13 @@ def build_parts(config: AgentConfig) -> Parts:
     checks.listen(publisher.poke)
     sights = Sights(publisher, host.storage.answering_place)
     engine = Engine(host, ledger, tenure, OPERATIONS, publisher, sights.look)
-    statistics = Statistics(host.hypervisor, host.uuid, host.boot_id, after_sample=guests.refresh_capacities)
+    statistics = Statistics(
+        host.hypervisor,
+        host.uuid,
+        host.boot_id,
+        after_sample=guests.refresh_capacities,
+        own_processes_only=config.cpu_accounting == "processes",
+    )
     backend = Backend(
         version=AgentVersion(identity.version, identity.kinds),
         agent_start=identity.start,

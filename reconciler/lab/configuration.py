@@ -102,6 +102,7 @@ def agent_yaml(lab: Lab, host: LabHost) -> str:
         },
         "stateDir": "/var/lib/ostler-agent",
         "libvirtUri": "qemu:///system",
+        "cpuAccounting": "processes",
     }
     return json.dumps(document, indent=2) + "\n"
 
