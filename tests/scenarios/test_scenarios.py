@@ -1,0 +1,50 @@
+"""Every case folder: the plan is the golden one, it can be carried out, and then nothing is left to do."""
+
+import pytest
+
+from tests.scenarios.cases import ROOT, all_cases, load_case, run_case
+from tests.scenarios.stage import carry_out
+
+CASES = all_cases()
+ACCEPT = "if the new one is right, `python -m tests.scenarios.accept {}` writes it"
+
+
+def test_there_are_at_least_forty_cases():
+    assert len(CASES) >= 40
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_folder_says_in_a_line_what_it_proves(name):
+    readme = ROOT / name / "README.md"
+
+    assert readme.exists(), f"{name} has no README.md"
+    assert readme.read_text().partition("\n")[0].strip().endswith(".")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_plan_is_the_golden_one(name):
+    files = run_case(name).files
+    folder = load_case(name).folder
+
+    golden = {
+        file: (folder / file).read_text()
+        for file in ("plan.txt", "plan.json", "problems.txt")
+        if (folder / file).exists()
+    }
+
+    assert golden == files, ACCEPT.format(name)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_plan_can_be_carried_out_and_then_nothing_is_left_to_do(name):
+    result, case = run_case(name), load_case(name)
+    if result.stage is None or result.done is None or result.desired is None:
+        return
+
+    done, passes = result.done, 0
+    while done.plan.steps and passes < 5:
+        carry_out(result.stage.world, done.plan)
+        done, passes = result.stage.plan(result.desired, case.options), passes + 1
+
+    assert done.plan.steps == ()
+    assert passes <= case.observed.get("passes", 1)
