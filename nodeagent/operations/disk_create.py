@@ -32,7 +32,9 @@ from nodeagent.formats.volumemetadata import (
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation, OperationError
 from nodeagent.operations.disk_images import GRANULARITY_BYTES, Image, find_image, refuse
+from nodeagent.operations.record_places import is_same, stamp
 from nodeagent.wire.arguments import CreateDisk
+from nodeagent.wire.records import DiskRecord
 
 _OVERHEAD_BYTES = 64 * 1024 * 1024
 
@@ -49,11 +51,32 @@ def _objection(host: Host, arguments: CreateDisk) -> str | None:
             f"{arguments.capacity_bytes} bytes are no size of a disk: whole {GRANULARITY_BYTES}, at least one"
         )
     image = find_image(host, arguments.storage_domain, record.image)
-    if image.record is not None and image.record != record:
-        return f"disk image {record.image} has a record already, of {image.record.object}"
-    if image.record is None and record.revision != 1:
-        return "the first revision of a record is 1"
-    return _objection_to_files(image, arguments) or _objection_to_space(host, arguments)
+    return (
+        _objection_to_record(image, record)
+        or _objection_to_files(image, arguments)
+        or _objection_to_space(host, arguments)
+    )
+
+
+def _objection_to_record(image: Image, record: DiskRecord) -> str | None:
+    """There is none yet, or this very one, or its forerunner from a creation that died."""
+    before = image.record
+    if before is None:
+        return None if record.revision == 1 else "the first revision of a record is 1"
+    if is_same(before, record):
+        return None
+    same = (before.object, before.volume, before.data_center) == (
+        record.object,
+        record.volume,
+        record.data_center,
+    )
+    if not same or before.removed or record.revision != before.revision + 1:
+        return (
+            f"disk image {record.image} has a record already: revision {before.revision}, of {before.object}"
+        )
+    metadata = read_volume_metadata(image.place, image.uuid, record.volume)
+    whole = metadata is not None and metadata.legality == "LEGAL"
+    return f"disk image {record.image} exists and is whole" if whole else None
 
 
 def _objection_to_files(image: Image, arguments: CreateDisk) -> str | None:
@@ -104,7 +127,8 @@ def _run(host: Host, arguments: CreateDisk, control: Control) -> dict[str, Any]:
     except OperationError:
         _clear_away(image, arguments.record.volume)
         raise
-    write_disk_record(image.place, arguments.record)
+    if not is_same(image.record, arguments.record):
+        write_disk_record(image.place, stamp(arguments.record, control.key))
     _make_legal(image, arguments.record.volume)
     return {}
 
@@ -185,7 +209,7 @@ def _clear_away(image: Image, volume: str) -> None:
 def _difference(host: Host, arguments: CreateDisk) -> str | None:
     record = arguments.record
     image = find_image(host, arguments.storage_domain, record.image)
-    if image.record != record:
+    if not is_same(image.record, record):
         return "the disk has no record, or another one"
     metadata = read_volume_metadata(image.place, image.uuid, record.volume)
     if metadata is None or metadata.legality != "LEGAL":

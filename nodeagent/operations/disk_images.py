@@ -103,6 +103,15 @@ def move_image(image: Image, before: str, after: str) -> None:
         raise _unreachable(image, error) from error
 
 
+def is_one_disk(record: DiskRecord, other: DiskRecord) -> bool:
+    """Whether two revisions of a record speak of the same disk."""
+    keys = [
+        (one.image, one.volume, one.storage_domain, one.data_center, one.incarnation)
+        for one in (record, other)
+    ]
+    return keys[0] == keys[1]
+
+
 def image_format(metadata: VolumeMetadata) -> ImageFormat:
     """The format by the name that qemu-img has for it."""
     return "raw" if metadata.format == "RAW" else "qcow2"

@@ -7,6 +7,7 @@ from nodeagent.formats.volumemetadata import read_volume_metadata
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation
 from nodeagent.operations.disk_images import Image, find_image, refuse
+from nodeagent.operations.record_places import is_same, stamp
 from nodeagent.wire.arguments import WriteDiskRecord
 from nodeagent.wire.records import DiskRecord
 
@@ -14,11 +15,11 @@ from nodeagent.wire.records import DiskRecord
 def _objection(host: Host, arguments: WriteDiskRecord) -> str | None:
     record = arguments.record
     image = find_image(host, record.storage_domain, record.image)
-    if image.record == record:
+    if is_same(image.record, record):
         return None
-    if image.record is None:
-        return _objection_to_adoption(image, record)
     before = image.record
+    if before is None:
+        return _objection_to_adoption(image, record)
     if record.revision != before.revision + 1:
         return (
             f"the disk's record has revision {before.revision}, so revision {record.revision} cannot follow"
@@ -39,16 +40,18 @@ def _objection_to_adoption(image: Image, record: DiskRecord) -> str | None:
     return None
 
 
-def _run(host: Host, arguments: WriteDiskRecord, _control: Control) -> dict[str, Any]:
+def _run(host: Host, arguments: WriteDiskRecord, control: Control) -> dict[str, Any]:
     refuse(_objection(host, arguments))
-    write_disk_record(host.storage.answering_place(arguments.record.storage_domain), arguments.record)
+    image = find_image(host, arguments.record.storage_domain, arguments.record.image)
+    if not is_same(image.record, arguments.record):
+        write_disk_record(image.place, stamp(arguments.record, control.key))
     return {}
 
 
 def _difference(host: Host, arguments: WriteDiskRecord) -> str | None:
     place = host.storage.answering_place(arguments.record.storage_domain)
     found = read_disk_record(place, arguments.record.image)
-    return None if found == arguments.record else "the disk's record on storage is another one"
+    return None if is_same(found, arguments.record) else "the disk's record on storage is another one"
 
 
 OPERATION: Operation[WriteDiskRecord] = Operation(

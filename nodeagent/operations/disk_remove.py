@@ -10,7 +10,7 @@ from nodeagent.clock import wallclock_ms
 from nodeagent.formats.diskrecords import write_disk_record
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation, OperationError
-from nodeagent.operations.disk_images import Image, find_image, move_image, refuse, who_uses
+from nodeagent.operations.disk_images import Image, find_image, is_one_disk, move_image, refuse, who_uses
 from nodeagent.wire.arguments import RemoveDisk
 
 
@@ -25,7 +25,7 @@ def _objection(host: Host, arguments: RemoveDisk) -> str | None:
         return f"disk image {image.uuid} is not managed by Ostler"
     if record.allow_destroy != image.uuid:
         return f"nobody has consented to remove disk image {image.uuid}: its record does not allow it"
-    if record.volume != named.volume or named.revision not in (record.revision, record.revision + 1):
+    if named.revision != record.revision + 1 or not is_one_disk(record, named):
         return f"the disk's record has revision {record.revision}, and the order was made from another one"
     return _objection_to_files(host, image)
 
@@ -46,11 +46,10 @@ def _run(host: Host, arguments: RemoveDisk, control: Control) -> dict[str, Any]:
     # The consent is in the record until its image has moved, so that a repeat can complete what was begun.
     move_image(image, image.uuid, image.removed_name)
     removed = replace(
-        image.record,
+        arguments.record,
         removed=True,
         removed_at_ms=wallclock_ms(),
         allow_destroy=None,
-        revision=image.record.revision + 1,
         last_order=control.key,
     )
     try:

@@ -6,7 +6,7 @@ from typing import Any
 from nodeagent.formats.diskrecords import write_disk_record
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation
-from nodeagent.operations.disk_images import Image, find_image, move_image, refuse
+from nodeagent.operations.disk_images import Image, find_image, is_one_disk, move_image, refuse
 from nodeagent.wire.arguments import RestoreDisk
 
 
@@ -17,7 +17,7 @@ def _objection(host: Host, arguments: RestoreDisk) -> str | None:
         return f"Ostler has no record of disk image {image.uuid}"
     if not record.removed:
         return None if image.uuid in image.names() else f"disk image {image.uuid} is not there"
-    if record.volume != named.volume or named.revision not in (record.revision, record.revision + 1):
+    if named.revision != record.revision + 1 or not is_one_disk(record, named):
         return f"the disk's record has revision {record.revision}, and the order was made from another one"
     return _objection_to_files(image, record.volume)
 
@@ -40,10 +40,9 @@ def _run(host: Host, arguments: RestoreDisk, control: Control) -> dict[str, Any]
         return {}
     move_image(image, image.removed_name, image.uuid)
     restored = replace(
-        image.record,
+        arguments.record,
         removed=False,
         removed_at_ms=None,
-        revision=image.record.revision + 1,
         last_order=control.key,
     )
     write_disk_record(image.place, restored)

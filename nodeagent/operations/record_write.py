@@ -5,7 +5,7 @@ from typing import Any
 from nodeagent.formats.vmrecords import read_vm_record, write_vm_record
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation
-from nodeagent.operations.record_places import find_copy, find_master
+from nodeagent.operations.record_places import find_copy, find_master, is_same, stamp
 from nodeagent.wire.arguments import WriteVmRecord
 
 
@@ -13,7 +13,7 @@ def _check(host: Host, arguments: WriteVmRecord) -> str | None:
     record, place = arguments.record, find_master(host, arguments.master)
     find_copy(host, arguments.master, record, required=True)
     current = read_vm_record(place, record.uuid)
-    if current == record:
+    if is_same(current, record):
         return None
     there = current.revision if current else 0
     if record.revision <= there:
@@ -27,19 +27,21 @@ def _check(host: Host, arguments: WriteVmRecord) -> str | None:
     return None
 
 
-def _run(host: Host, arguments: WriteVmRecord, _control: Control) -> dict[str, Any]:
+def _run(host: Host, arguments: WriteVmRecord, control: Control) -> dict[str, Any]:
     place = find_master(host, arguments.master)
     copy = find_copy(host, arguments.master, arguments.record, required=True)
-    write_vm_record(place, copy, arguments.record)
+    current = read_vm_record(place, arguments.record.uuid)
+    done = current is not None and is_same(current, arguments.record)
+    write_vm_record(place, copy, current if current and done else stamp(arguments.record, control.key))
     return {}
 
 
 def _verify(host: Host, arguments: WriteVmRecord) -> str | None:
     record = arguments.record
-    if read_vm_record(find_master(host, arguments.master), record.uuid) != record:
+    if not is_same(read_vm_record(find_master(host, arguments.master), record.uuid), record):
         return "the VM's record on storage is another one"
     copy = find_copy(host, arguments.master, record, required=True)
-    if copy is not None and read_vm_record(copy, record.uuid) != record:
+    if copy is not None and not is_same(read_vm_record(copy, record.uuid), record):
         return "the copy of the VM's record is another one"
     return None
 

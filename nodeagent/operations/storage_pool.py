@@ -5,13 +5,13 @@ from typing import Any
 from nodeagent.formats.poolrecord import read_pool_record, write_pool_record
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation
-from nodeagent.operations.record_places import find_master
+from nodeagent.operations.record_places import find_master, is_same, stamp
 from nodeagent.wire.arguments import WritePoolRecord
 
 
 def _check(host: Host, arguments: WritePoolRecord) -> str | None:
     record, current = arguments.record, read_pool_record(find_master(host, arguments.storage_domain))
-    if current == record:
+    if is_same(current, record):
         return None
     there = current.revision if current else 0
     if record.revision != there + 1:
@@ -22,14 +22,16 @@ def _check(host: Host, arguments: WritePoolRecord) -> str | None:
     return "two hosts have one host id" if len(set(ids)) != len(ids) else None
 
 
-def _run(host: Host, arguments: WritePoolRecord, _control: Control) -> dict[str, Any]:
-    write_pool_record(find_master(host, arguments.storage_domain), arguments.record)
+def _run(host: Host, arguments: WritePoolRecord, control: Control) -> dict[str, Any]:
+    place = find_master(host, arguments.storage_domain)
+    if not is_same(read_pool_record(place), arguments.record):
+        write_pool_record(place, stamp(arguments.record, control.key))
     return {}
 
 
 def _verify(host: Host, arguments: WritePoolRecord) -> str | None:
     found = read_pool_record(find_master(host, arguments.storage_domain))
-    return None if found == arguments.record else "the pool's record on storage is another one"
+    return None if is_same(found, arguments.record) else "the pool's record on storage is another one"
 
 
 OPERATION: Operation[WritePoolRecord] = Operation(

@@ -71,12 +71,17 @@ def volume(place: Path, order: Order) -> Path:
     return place / "images" / IMAGE / VOLUME
 
 
+def following(record: DiskRecord) -> DiskRecord:
+    return replace(record, revision=record.revision + 1)
+
+
 def consent(place: Path) -> DiskRecord:
+    """The record to remove the disk by, after consent was written to the one on storage."""
     record = read_disk_record(place, IMAGE)
     assert record is not None
-    allowed = replace(record, allow_destroy=IMAGE, revision=record.revision + 1)
+    allowed = replace(following(record), allow_destroy=IMAGE)
     write_disk_record(place, allowed)
-    return allowed
+    return following(allowed)
 
 
 def volumes(host: Host) -> tuple[VolumeFacts, ...]:
@@ -140,6 +145,22 @@ def test_an_order_that_cannot_be_right_is_refused(
     assert not (place / "images" / IMAGE).exists()
 
 
+def test_an_order_that_writes_a_record_leaves_its_key_there(place: Path, order: Order) -> None:
+    assert order(CREATE, replace(CREATION, record=replace(DISK, last_order="")), key="apply/7") == ""
+    record = read_disk_record(place, IMAGE)
+    assert record is not None
+    assert record.last_order == "apply/7"
+
+    assert order(RECORD, WriteDiskRecord(following(record)), key="apply/8") == ""
+    record = read_disk_record(place, IMAGE)
+    assert record is not None
+    assert record.last_order == "apply/8"
+
+
+def test_an_image_that_is_whole_is_not_made_by_another_revision(volume: Path, order: Order) -> None:
+    assert "is whole" in order(CREATE, replace(CREATION, record=following(DISK)))
+
+
 def test_an_image_that_is_already_something_else_is_left_alone(volume: Path, order: Order) -> None:
     other = replace(CREATION, record=replace(DISK, object="disk/other"))
 
@@ -177,13 +198,16 @@ def test_a_creation_that_died_is_illegal_until_a_repeat_completes_it(
     while killed:
         shutil.rmtree(place / "images" / IMAGE, ignore_errors=True)
         shutil.rmtree(place / "master/disks" / IMAGE, ignore_errors=True)
-        step += 3
+        step += 5
         killed = interrupter.kill_at(step, lambda: CREATE.run(host, CREATION, control))
         done = CREATE.recover(host, CREATION, control)
         found = volumes(host)
         illegal += any(not volume.legal for volume in found)
         assert done is any(volume.legal for volume in found)
-        assert order(CREATE, CREATION) == ""
+        record = read_disk_record(place, IMAGE)
+        known = CREATION if record is None or done else replace(CREATION, record=following(record))
+        assert order(CREATE, known) == ""
+        assert order(CREATE, known) == ""
         assert [volume.legal for volume in volumes(host)] == [True]
     assert illegal > 5
 
@@ -306,11 +330,42 @@ def test_an_image_that_is_there_is_adopted_by_its_first_record(
 def test_a_disk_is_removed_only_with_the_consent_in_its_record(
     volume: Path, place: Path, order: Order
 ) -> None:
-    assert "nobody has consented" in order(REMOVE, RemoveDisk(DISK))
-    assert "nobody has consented" in order(REMOVE, RemoveDisk(replace(DISK, allow_destroy=IMAGE)))
+    assert "nobody has consented" in order(REMOVE, RemoveDisk(following(DISK)))
+    claimed = replace(following(DISK), allow_destroy=IMAGE)
+    assert "nobody has consented" in order(REMOVE, RemoveDisk(claimed))
     write_disk_record(place, replace(DISK, allow_destroy=VM, revision=2))
-    assert "nobody has consented" in order(REMOVE, RemoveDisk(replace(DISK, revision=2)))
+    assert "nobody has consented" in order(REMOVE, RemoveDisk(replace(DISK, revision=3)))
     assert volume.exists()
+
+
+def test_a_consent_given_for_another_state_of_the_disk_does_not_count(
+    volume: Path, place: Path, order: Order
+) -> None:
+    named = consent(place)
+
+    for other in (
+        replace(named, revision=2),
+        following(named),
+        replace(named, volume=VM),
+        replace(named, incarnation=2),
+    ):
+        assert "made from another one" in order(REMOVE, RemoveDisk(other))
+    assert volume.exists()
+
+
+def test_what_else_the_order_says_of_the_disk_is_recorded_with_it(
+    volume: Path, place: Path, order: Order
+) -> None:
+    named = replace(consent(place), manifest_digest="gone")
+    assert order(REMOVE, RemoveDisk(named)) == ""
+    removed = read_disk_record(place, IMAGE)
+    assert removed is not None
+    assert (removed.manifest_digest, removed.revision) == ("gone", named.revision)
+
+    assert order(RESTORE, RestoreDisk(replace(following(removed), manifest_digest="back"))) == ""
+    restored = read_disk_record(place, IMAGE)
+    assert restored is not None
+    assert restored.manifest_digest == "back"
 
 
 def test_a_removed_disk_is_kept_whole_and_restored_and_its_consent_is_used_up(
@@ -325,14 +380,14 @@ def test_a_removed_disk_is_kept_whole_and_restored_and_its_consent_is_used_up(
     assert [found.removed for found in volumes(host)] == [True]
     assert not volume.exists()
 
-    assert order(REMOVE, RemoveDisk(removed)) == ""
+    assert order(REMOVE, RemoveDisk(following(removed))) == ""
     assert "has a record already" in order(CREATE, CREATION)
-    assert order(RESTORE, RestoreDisk(removed)) == ""
+    assert order(RESTORE, RestoreDisk(following(removed))) == ""
     assert volume.read_bytes() == content
     restored = read_disk_record(place, IMAGE)
     assert restored is not None
     assert (restored.removed, restored.removed_at_ms) == (False, None)
-    assert "nobody has consented" in order(REMOVE, RemoveDisk(restored))
+    assert "nobody has consented" in order(REMOVE, RemoveDisk(following(restored)))
 
 
 @pytest.mark.parametrize("operation", ["remove", "restore"])
@@ -347,7 +402,7 @@ def test_a_removal_or_restoration_that_died_is_completed_by_a_repeat(
             assert order(REMOVE, RemoveDisk(record)) == ""
             found = read_disk_record(place, IMAGE)
             assert found is not None
-            arguments: Any = RestoreDisk(found)
+            arguments: Any = RestoreDisk(following(found))
         else:
             arguments = RemoveDisk(record)
         tried = RESTORE if operation == "restore" else REMOVE
@@ -358,7 +413,7 @@ def test_a_removal_or_restoration_that_died_is_completed_by_a_repeat(
         if operation == "remove":
             found = read_disk_record(place, IMAGE)
             assert found is not None
-            assert order(RESTORE, RestoreDisk(found)) == ""
+            assert order(RESTORE, RestoreDisk(following(found))) == ""
     assert volume.exists()
 
 
@@ -371,10 +426,10 @@ def test_a_disk_in_use_is_not_removed(volume: Path, place: Path, order: Order, h
 
 
 def test_a_disk_that_is_not_managed_is_not_removed(volume: Path, place: Path, order: Order) -> None:
-    record = replace(consent(place), managed=False, revision=3)
+    record = replace(consent(place), managed=False)
     write_disk_record(place, record)
 
-    assert "not managed" in order(REMOVE, RemoveDisk(record))
+    assert "not managed" in order(REMOVE, RemoveDisk(following(record)))
 
 
 @pytest.fixture
@@ -399,7 +454,7 @@ def test_bytes_go_only_after_their_retention(removed: DiskRecord, place: Path, o
     assert order(PURGE, purge(60_000)) == ""
     assert not list((place / "images").glob(f"*{IMAGE}*"))
     assert read_disk_record(place, IMAGE) == long_ago
-    assert "was purged" in order(RESTORE, RestoreDisk(long_ago))
+    assert "was purged" in order(RESTORE, RestoreDisk(following(long_ago)))
 
 
 def test_a_removal_in_the_future_is_not_purged(removed: DiskRecord, place: Path, order: Order) -> None:
@@ -438,6 +493,6 @@ def test_a_half_purged_disk_is_not_restored_and_purged_by_a_repeat(
         killed = interrupter.kill_at(step, lambda: PURGE.run(host, purge(0), control))
         whole = {path.name for path in directory.glob("*")} == {path.name for path in kept.iterdir()}
         if not whole:
-            assert "gone" in order(RESTORE, RestoreDisk(removed))
+            assert "gone" in order(RESTORE, RestoreDisk(following(removed)))
         assert order(PURGE, purge(0)) == ""
         assert not directory.exists()

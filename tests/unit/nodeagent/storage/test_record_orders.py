@@ -39,6 +39,7 @@ RECORD = VmRecord(
     machine="pc-q35-7.2",
     cpu_model="max",
     copy_domain=SECOND,
+    last_order="apply/step",
 )
 
 

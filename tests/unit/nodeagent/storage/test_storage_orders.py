@@ -212,7 +212,7 @@ def test_the_pools_record_is_written_revision_by_revision(
 ) -> None:
     order(CREATE, creation)
     order(CONNECT, connection(creation))
-    first = PoolRecord(data_center=CENTER, revision=1, host_ids={OTHER: 1}, domains={"sd/main": DOMAIN})
+    first = PoolRecord(CENTER, 1, {OTHER: 1}, {"sd/main": DOMAIN}, last_order="apply/step")
     second = replace(first, revision=2, host_ids={OTHER: 1, VM: 2})
 
     assert order(POOL, WritePoolRecord(DOMAIN, first)) == ""
