@@ -110,7 +110,7 @@ def _nics(want: GuestConfig, have: GuestConfig) -> Iterator[FieldChange]:
     """Cards by name."""
     wanted = {nic.name: nic for nic in want.nics}
     present = {nic.name: nic for nic in have.nics}
-    for name in present.keys() - wanted.keys():
+    for name in sorted(present.keys() - wanted.keys()):
         yield FieldChange("vm.nics", name, None, effect_of("vm.nics", ("removed",)))
     for name, nic in wanted.items():
         if name not in present:
@@ -135,12 +135,15 @@ def _cdrom(want: GuestConfig, have: GuestConfig) -> Iterator[FieldChange]:
     if (want.cdrom is None) != (have.cdrom is None):
         yield from _differs("vm.cdrom", have.cdrom is not None, want.cdrom is not None)
     elif want.cdrom is not None and have.cdrom is not None:
-        yield from _differs("vm.cdrom.file", _shown(have.cdrom), _shown(want.cdrom))
+        moved = want.cdrom.file == have.cdrom.file
+        yield from _differs("vm.cdrom.file", _shown(have.cdrom, moved), _shown(want.cdrom, moved))
 
 
-def _shown(cdrom: CdromConfig) -> str | None:
-    """A CD as people see it."""
-    return f"{cdrom.storage_domain}/{cdrom.file}" if cdrom.file else None
+def _shown(cdrom: CdromConfig, moved: bool) -> str | None:
+    """A CD as people see it; with its domain, if only that differs."""
+    if not cdrom.file:
+        return None
+    return f"{cdrom.storage_domain}/{cdrom.file}" if moved else cdrom.file
 
 
 def _vnc(want: GuestConfig, have: GuestConfig) -> Iterator[FieldChange]:

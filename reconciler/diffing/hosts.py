@@ -107,7 +107,7 @@ def _networks(context: DiffContext, host: Host, state: HostState) -> Iterator[Fi
             fields = tuple(_network_fields(here, uplinks.get(name), network.mtu))
             if fields:
                 yield _network_change(host, Verb.UPDATE_NETWORK, name, "network-differs", fields)
-    for name in present.keys() - names.keys():
+    for name in sorted(present.keys() - names.keys()):
         yield _network_change(host, Verb.REMOVE_NETWORK, name, "network-not-declared")
 
 

@@ -84,10 +84,9 @@ def _existing(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterat
         return
     refused = tuple(_refused(context, disk, seen))
     if refused:
-        names = ", ".join(one.field for one in refused)
         yield Blocked(
             disk.meta.id,
-            f"{names} cannot change in place",
+            "it cannot change in place",
             "take the change back, or make a new disk",
             refused,
         )

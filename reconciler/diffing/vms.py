@@ -219,7 +219,7 @@ def _fields(
     if pending:
         yield Deferred(
             vm.meta.id,
-            f"{', '.join(one.field for one in pending)} differ{'s' if len(pending) == 1 else ''}",
+            "the running guest is not as declared",
             "its next start (restartPolicy: WhenNeeded lets a plan restart it)",
             pending,
         )
@@ -236,7 +236,9 @@ def _is_foreign_disk(context: DiffContext, change: FieldChange, have: GuestConfi
 def _drifted(vm: VirtualMachine, seen: VmObservation, live: tuple[FieldChange, ...]) -> Iterator[Drift]:
     """Live fields that differ although the manifest is the one that was applied last."""
     if seen.record is not None and seen.record.manifest_digest == vm.meta.digest:
-        what = ", ".join(f"{one.field} is {one.before}, declared {one.after}" for one in live)
+        what = ", ".join(
+            f"{one.field} is {one.show(one.before)}, declared {one.show(one.after)}" for one in live
+        )
         yield Drift(
             vm.meta.id,
             what,

@@ -10,6 +10,9 @@ from typing import Any
 
 from nodeagent.wire.guest import GuestConfig
 from nodeagent.wire.records import DiskRecord, PoolRecord, VmRecord
+from reconciler.model.quantities import format_bytes
+
+BYTE_FIELDS = frozenset({"vm.memory", "vm.maxMemory", "vm.guaranteedMemory", "disk.size"})
 
 
 class Effect(StrEnum):
@@ -84,6 +87,21 @@ class FieldChange:
     before: Any
     after: Any
     effect: Effect
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.show(self.before)} → {self.show(self.after)}"
+
+    def show(self, value: Any) -> str:
+        """One of its values as people write it in a manifest: `1Gi`, `true`, `none`, `""`."""
+        if value is None:
+            return "none"
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, tuple):
+            return " ".join(str(part) for part in value if part)
+        if self.field in BYTE_FIELDS:
+            return format_bytes(value)
+        return str(value) or '""'
 
 
 @dataclass(frozen=True, slots=True)

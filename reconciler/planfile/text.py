@@ -77,8 +77,8 @@ def deferred_line(one: Deferred) -> str:
 
 
 def _fields(fields: tuple[FieldChange, ...]) -> str:
-    """`(vm.memory 268435456 → 536870912)`."""
-    return f" ({', '.join(f'{one.field} {one.before} → {one.after}' for one in fields)})" if fields else ""
+    """`(vm.memory 256Mi → 512Mi)`."""
+    return f" ({', '.join(str(one) for one in fields)})" if fields else ""
 
 
 def _count(number: int, noun: str) -> str:

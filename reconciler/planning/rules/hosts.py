@@ -45,7 +45,7 @@ def _network(context: PlanContext, change: Change) -> Step:
             summary=f"make bridge {network.bridge} for {name}{uplink}, MTU {network.mtu}",
             expects=(Expectation(f"network/{network.bridge}", "present", value=False),),
         )
-    changes = ", ".join(f"{one.field} {one.before} → {one.after}" for one in change.fields)
+    changes = ", ".join(str(one) for one in change.fields)
     return make_step(
         change,
         UpdateNetwork(name, network.bridge, network.mtu, nic),

@@ -18,6 +18,8 @@ from reconciler.planning.steps import make_step
 START_TIMEOUT_MS = 180_000
 STOP_GRACE_MS = 30_000
 REMOVED_SHUTDOWN_MS = 120_000
+UNHURRIED_SHUTDOWN_MS = 600_000
+"""How long one plan waits for a guest that is given all the time it needs; the next plan asks again."""
 
 
 def plan_vms(context: PlanContext) -> Iterator[Step]:
@@ -140,12 +142,14 @@ def _stop(context: PlanContext, change: Change) -> Step:
     vm = context.desired.vms.get(change.object)
     patience = vm.shutdown_ms if vm else REMOVED_SHUTDOWN_MS
     by_manifest = change.because[0].rule == "run-policy"
+    limit = f"at most {patience // 1000} s" if patience else "however long it takes"
+    patience = patience or UNHURRIED_SHUTDOWN_MS
     return make_step(
         change,
         StopVm(context.master, seen.uuid, _run_number(seen), "shutdown", patience, "stopped", by_manifest),
         verb="stop",
         host=str(change.host),
-        summary=f"shut down, at most {patience // 1000} s",
+        summary=f"shut down, {limit}",
         expects=_running(seen),
         disruption=Disruption.POWER_OFF,
         estimate=Estimate(seconds=10),
@@ -158,10 +162,11 @@ def _restart(context: PlanContext, change: Change) -> Step:
     seen = _known(context, change)
     vm = context.desired.vms[change.object]
     config = replace(context.changes.guests[change.object], run=_run_number(seen) + 1)
+    patience = vm.shutdown_ms or UNHURRIED_SHUTDOWN_MS
     fields = ", ".join(one.field.removeprefix("vm.") for one in change.fields)
     return make_step(
         change,
-        RebootVm(context.master, config, vm.shutdown_ms),
+        RebootVm(context.master, config, patience),
         verb="restart",
         host=str(change.host),
         summary=f"restart for {fields}",
@@ -169,7 +174,7 @@ def _restart(context: PlanContext, change: Change) -> Step:
         disruption=Disruption.RESTART,
         evidence=Evidence("here", _run_number(seen)),
         estimate=Estimate(seconds=15, downtime_ms=15_000),
-        timeout_ms=vm.shutdown_ms + STOP_GRACE_MS + START_TIMEOUT_MS,
+        timeout_ms=patience + STOP_GRACE_MS + START_TIMEOUT_MS,
         secrets=(config.vnc.password,) if config.vnc and config.vnc.password else (),
     )
 
@@ -226,9 +231,7 @@ def _memory(seen: VmObservation, declared: int) -> int:
 
 def _remove(context: PlanContext, change: Change) -> Step:
     """Turning the record into a tombstone. Its disks have lives and consents of their own."""
-    uuid = next(
-        one.uuid for one in context.observed.vms.values() if one.record and one.record.object == change.object
-    )
+    uuid = context.observed.vm_of[change.object]
     return make_step(
         change,
         RemoveVm(context.master, uuid),
@@ -266,5 +269,5 @@ def _leases(context: PlanContext, evidence: Evidence | None) -> tuple[str, ...]:
     """Ids of the hosts whose answers are the evidence: their leases are held while the VM starts."""
     if evidence is None:
         return ()
-    answered = {one.host for one in evidence.hosts if one.kind == "answered"}
+    answered = {one.host for one in evidence.hosts if one.kind in ("answered", "boot-changed")}
     return tuple(name for name, host in context.desired.hosts.items() if host.uuid in answered)
