@@ -43,7 +43,27 @@ mount --bind -o ro /sys/lab/guest /usr/share/ostler/guest
 touch /etc/hosts
 mount --bind /sys/lab/etc-hosts /etc/hosts
 echo "$name" >/etc/hostname
-[ "$kvm" = kvm ] || [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
+
+# A /dev/kvm that is there and does not work makes libvirt probe QEMU anew at every start, so it must not be there.
+if [ "$kvm" != kvm ] && [ -e /dev/kvm ]; then
+    devices=/sys/layers/dev
+    mkdir -p "$devices"
+    mount -t tmpfs -o mode=0755,nosuid tmpfs "$devices"
+    mkdir "$devices/net" "$devices/pts" "$devices/shm"
+    for node in null zero full random urandom tty net/tun; do
+        [ -e "/dev/$node" ] || continue
+        : >"$devices/$node"
+        mount --bind "/dev/$node" "$devices/$node"
+    done
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$devices/pts"
+    mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$devices/shm"
+    ln -s pts/ptmx "$devices/ptmx"
+    ln -s /proc/self/fd "$devices/fd"
+    ln -s /proc/self/fd/0 "$devices/stdin"
+    ln -s /proc/self/fd/1 "$devices/stdout"
+    ln -s /proc/self/fd/2 "$devices/stderr"
+    mount --rbind "$devices" /dev
+fi
 
 : >/sys/host/ready
 mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
