@@ -15,7 +15,10 @@ Finding = Change | Blocked | Deferred | Drift
 
 @dataclass(frozen=True, slots=True)
 class DiffContext:
-    """Inputs of one diff. macs is the one ledger that grows while new addresses are assigned, in id order."""
+    """Inputs of one diff. macs is the one ledger that grows while new addresses are assigned, in id order.
+
+    occupied: uuids of the storage domains on which something managed lies.
+    """
 
     desired: Desired
     observed: Observed
@@ -24,6 +27,7 @@ class DiffContext:
     macs: MacLedger
     master: str | None
     workers: tuple[str, ...] = ()
+    occupied: frozenset[str] = frozenset()
 
     def answering_hosts(self) -> Iterable[tuple[HostObservation, HostState]]:
         """Declared hosts that answer, with their state, by id."""
@@ -67,7 +71,35 @@ def domain_exists(context: DiffContext, uuid: str) -> bool:
     return any(one.uuid == uuid for _, state in context.answering_hosts() for one in state.storage)
 
 
+def occupied_domains(observed: Observed) -> frozenset[str]:
+    """Storage domains that hold a managed disk, or the copy of a managed VM's record."""
+    disks = {
+        one.storage_domain
+        for one in observed.disks.values()
+        if one.record is not None and one.record.managed and not one.record.removed
+    }
+    records = (one.record for one in observed.vms.values())
+    copies = {one.copy_domain for one in records if one is not None and one.managed and not one.removed}
+    return frozenset(disks | {uuid for uuid in copies if uuid is not None})
+
+
 def domain_readable(context: DiffContext, uuid: str) -> bool:
     """Whether the domain's contents were read completely in this observation."""
     seen = context.observed.storage.get(uuid)
     return seen is not None and seen.contents is not None and seen.contents.complete
+
+
+def objection_to_letting_go(context: DiffContext, uuid: str) -> str | None:
+    """Why a storage domain that no manifest declares stays connected and listed; None if it may go."""
+    if uuid == context.master:
+        return "holds the records"
+    if not domain_readable(context, uuid):
+        return "could not be read, so what lies on it is not known"
+    return "holds disks or copies of records" if uuid in context.occupied else None
+
+
+def domain_name(context: DiffContext, uuid: str) -> str:
+    """The id of a storage domain: as declared, as the pool lists it, else by its uuid."""
+    pool = context.observed.pool.domains if context.observed.pool else {}
+    declared = {one.meta.id: one.uuid for one in context.desired.storage_domains.values()}
+    return next((name for name, other in {**pool, **declared}.items() if other == uuid), f"sd/{uuid}")

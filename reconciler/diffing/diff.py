@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from nodeagent.wire.guest import GuestConfig
 from nodeagent.wire.records import DiskRecord, PoolRecord, VmRecord
-from reconciler.diffing.context import DiffContext, Finding, find_workers, master_of
+from reconciler.diffing.context import DiffContext, Finding, find_workers, master_of, occupied_domains
 from reconciler.diffing.hosts import diff_host
 from reconciler.diffing.records import disk_record, used_macs
 from reconciler.diffing.removals import block_mass_removal, diff_vanished, find_vanished
@@ -34,6 +34,7 @@ def diff_data_center(
         macs=used_macs(desired, observed),
         master=master_of(desired, observed),
         workers=find_workers(desired, observed),
+        occupied=occupied_domains(observed),
     )
     mass = block_mass_removal(context, allow_prune)
     if mass is not None:
@@ -50,7 +51,7 @@ def diff_data_center(
         findings.extend(diff_vanished(context, record))
     findings.extend(_strangers(context))
     findings = _without_locked(context, findings)
-    pool = diff_pool(context)
+    pool = diff_pool(context, _domains_to_make(context, findings))
     return _collect(findings, guests, records, _disk_records(context, findings), context, pool)
 
 
@@ -62,6 +63,16 @@ def _infrastructure(context: DiffContext) -> Iterator[Finding]:
         yield from diff_host(context, host)
     for disk in context.desired.disks.values():
         yield from diff_disk(context, disk)
+
+
+def _domains_to_make(context: DiffContext, findings: Iterable[Finding]) -> frozenset[str]:
+    """Uuids of the storage domains that this plan makes."""
+    declared = context.desired.storage_domains
+    return frozenset(
+        declared[one.object].uuid
+        for one in findings
+        if isinstance(one, Change) and one.verb is Verb.CREATE and one.object in declared
+    )
 
 
 def _strangers(context: DiffContext) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from nodeagent.wire.facts import HostState, NetworkFacts
-from reconciler.diffing.context import DiffContext, Finding
+from reconciler.diffing.context import DiffContext, Finding, domain_name, objection_to_letting_go
 from reconciler.diffing.fields import effect_of
 from reconciler.model.change import Blocked, Change, FieldChange, Reason, Verb
 from reconciler.model.desired import Host
@@ -70,15 +70,18 @@ def _storage(context: DiffContext, host: Host, state: HostState) -> Iterator[Fin
     for one in state.storage:
         if one.uuid in wanted:
             continue
-        if one.uuid in in_use or one.uuid == context.master:
+        objection = (
+            "is used by a guest here" if one.uuid in in_use else objection_to_letting_go(context, one.uuid)
+        )
+        if objection is not None:
             yield Blocked(
                 host.meta.id,
-                f"storage domain {one.uuid} is in use here and no manifest declares it",
+                f"no manifest declares {domain_name(context, one.uuid)}, and it {objection}",
                 "declare it again, or first remove what lies on it",
             )
         else:
             yield Change(
-                host.meta.id, Verb.DISCONNECT, (Reason("storage-not-declared", one.uuid),),
+                host.meta.id, Verb.DISCONNECT, (Reason("storage-not-declared", domain_name(context, one.uuid)),),
                 host=host.meta.id, subject=one.uuid,
             )  # fmt: skip
 

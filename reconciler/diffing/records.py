@@ -85,7 +85,7 @@ def vm_record(
         removed=False,
         allow_destroy=vm.meta.allow_destroy,
         manifest_digest=vm.meta.digest,
-        copy_domain=_copy_domain(desired, master, vm),
+        copy_domain=copy_domain(desired, master, vm),
     )
 
 
@@ -176,7 +176,7 @@ def _capabilities(desired: Desired, observed: Observed, cluster: str) -> Iterato
             yield seen.state.capabilities
 
 
-def _copy_domain(desired: Desired, master: str | None, vm: VirtualMachine) -> str | None:
+def copy_domain(desired: Desired, master: str | None, vm: VirtualMachine) -> str | None:
     """The data domain of the first disk, if that is not the master itself."""
     if not vm.disks:
         return None

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nodeagent.wire.records import PoolRecord
-from reconciler.diffing.context import DiffContext, Finding, domain_exists, domain_readable, workers_of
+from reconciler.diffing.context import (
+    DiffContext,
+    Finding,
+    domain_exists,
+    domain_readable,
+    objection_to_letting_go,
+    workers_of,
+)
 from reconciler.diffing.fields import effect_of
 from reconciler.diffing.records import disk_record
 from reconciler.model.change import Blocked, Change, Effect, FieldChange, Reason, Verb
@@ -25,12 +32,13 @@ def diff_storage_domain(context: DiffContext, domain: StorageDomain) -> Iterator
     yield Change(domain.meta.id, Verb.CREATE, (Reason("declared"),), host=hosts[0])
 
 
-def diff_pool(context: DiffContext) -> PoolRecord | None:
-    """The pool's record as it should be, None if it stays: an id for every host that is to connect, the domains.
+def diff_pool(context: DiffContext, made: frozenset[str]) -> PoolRecord | None:
+    """The pool's record as it should be: an id for every host that is to connect, the domains that there are.
 
-    Ids are the lowest free ones from 1 to 250, in order of host ids; none is taken back here.
+    None if it stays, or is there and cannot be read. made: uuids of the domains that this plan makes. Ids are the
+    lowest free ones from 1 to 250, in order of host ids; none is taken back here.
     """
-    if context.master is None:
+    if context.master is None or _pool_out_of_reach(context, context.master):
         return None
     old = context.observed.pool or PoolRecord(context.desired.data_center.uuid, 0)
     ids = dict(old.host_ids)
@@ -40,9 +48,30 @@ def diff_pool(context: DiffContext) -> PoolRecord | None:
             number = next(free, None)
             if number is not None:
                 ids[state.host_uuid] = number
-    domains = {**old.domains, **{one.meta.id: one.uuid for one in context.desired.storage_domains.values()}}
-    wanted = replace(old, host_ids=ids, domains=domains)
+    wanted = replace(old, host_ids=ids, domains=_listed_domains(context, old, made))
     return None if wanted == context.observed.pool else replace(wanted, revision=old.revision + 1)
+
+
+def _pool_out_of_reach(context: DiffContext, master: str) -> bool:
+    """Whether there is a master domain whose pool record nobody could read."""
+    unread = context.observed.pool is None and not domain_readable(context, master)
+    return unread and domain_exists(context, master)
+
+
+def _listed_domains(context: DiffContext, old: PoolRecord, made: frozenset[str]) -> dict[str, str]:
+    """Domains by id: those declared that are there, or will be; and those not declared that are not let go.
+
+    What is listed is taken to hold records, so a domain that does not exist must not be listed.
+    """
+    declared = {one.meta.id: one.uuid for one in context.desired.storage_domains.values()}
+    uuids = set(declared.values())
+    kept = {
+        name: uuid
+        for name, uuid in old.domains.items()
+        if uuid not in uuids and objection_to_letting_go(context, uuid) is not None
+    }
+    there = {name: uuid for name, uuid in declared.items() if uuid in made or domain_exists(context, uuid)}
+    return {**kept, **there}
 
 
 def diff_disk(context: DiffContext, disk: Disk) -> Iterator[Finding]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from nodeagent.wire.guest import GuestConfig
 from nodeagent.wire.records import VmRecord
 from reconciler.diffing.compare import compare_guest
-from reconciler.diffing.context import DiffContext, Finding, workers_of
+from reconciler.diffing.context import DiffContext, Finding
 from reconciler.diffing.guests import expected_guest
 from reconciler.diffing.power import last_exit, power_of
-from reconciler.diffing.records import UndecidedError, vm_record
+from reconciler.diffing.records import UndecidedError, copy_domain, vm_record
 from reconciler.model.change import Blocked, Change, Deferred, Drift, Effect, FieldChange, Power, Reason, Verb
 from reconciler.model.desired import RestartPolicy, VirtualMachine
 from reconciler.model.observed import Presence, VmObservation
@@ -88,14 +88,18 @@ def _doubt(context: DiffContext, vm: VirtualMachine, seen: VmObservation | None)
 
 def _unreachable(context: DiffContext, vm: VirtualMachine) -> Blocked | None:
     """Why nothing can be done: there is nowhere to keep its record, or nobody who could write it."""
-    master = next(
-        (one for one in context.desired.storage_domains.values() if one.uuid == context.master), None
-    )
+    domains = {one.uuid: one for one in context.desired.storage_domains.values()}
+    places = [
+        domains.get(uuid or "") for uuid in (context.master, copy_domain(context.desired, context.master, vm))
+    ]
+    local = {one.host for one in places if one is not None and one.host is not None}
     if context.master is None:
         return Blocked(vm.meta.id, "there is no storage domain for its record", "declare a StorageDomain")
-    if not workers_of(context, master.host if master else None):
+    if not context.workers or len(local) > 1 or any(one not in context.workers for one in local):
         return Blocked(
-            vm.meta.id, "no host that could write its record answers", "bring one of the hosts back"
+            vm.meta.id,
+            "no host that could write its record answers",
+            f"bring {' and '.join(sorted(local)) or 'one of the hosts'} back",
         )
     return None
 

@@ -49,10 +49,17 @@ class PlanContext:
         """A declared storage domain by its uuid."""
         return self.domains.get(uuid)
 
-    def worker_for(self, storage: str, preferred: str | None = None) -> str:
-        """The host that does work on a storage domain: the preferred one if it can, else its maker, else the first."""
-        domain = self.domains.get(storage)
-        able = [one for one in self.workers if domain is None or domain.host in (None, one)]
+    def worker_for(self, storage: str, preferred: str | None = None, also: str | None = None) -> str:
+        """The host that does work on a storage domain: the preferred one if it can, else its maker, else the first.
+
+        also: a second domain that it must reach.
+        """
+        places = [self.domains.get(uuid) for uuid in (storage, also) if uuid is not None]
+        able = [
+            one
+            for one in self.workers
+            if all(domain is None or domain.host in (None, one) for domain in places)
+        ]
         if preferred in able:
             return str(preferred)
         maker = self.created.get(storage)

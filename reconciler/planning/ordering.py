@@ -6,6 +6,7 @@ Rules look at steps only by kind, object, host and arguments; they never add or 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from reconciler.model.plan import Edge, Step
@@ -97,14 +98,36 @@ def _index(steps: Sequence[Step]) -> StepIndex:
     return StepIndex(dict(by_kind), dict(by_object), dict(by_place))
 
 
-def _host_ids_before_connections(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+def _host_ids_before_connections(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
     """A host's id is on storage before the host connects; only the writer of a new pool's record connects first."""
+    known = context.observed.pool.host_ids if context.observed.pool else {}
     for pool in index.of("write-pool-record"):
         for step in index.of("connect-storage-domain"):
             if step.host == pool.host and step.args["uuid"] == pool.args["storage_domain"]:
                 yield pool.id, Edge(step.id, "connection-before-pool")
-            else:
+            elif context.desired.hosts[step.host].uuid not in known:
                 yield step.id, Edge(pool.id, "host-id-before-connection")
+        break
+
+
+def _pool_records_in_turn(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    """The pool lists a domain once it is made, before anything is written to it, and before hosts let go of one."""
+    pools = list(index.of("write-pool-record"))
+    if not pools:
+        return
+    for before, pool in pairwise(pools):
+        yield pool.id, Edge(before.id, "pool-record-in-turn")
+    for step in index.of("disconnect-storage-domain"):
+        yield step.id, Edge(pools[0].id, "pool-before-disconnection")
+    made = {step.args["uuid"]: step for step in index.of("create-storage-domain")}
+    for uuid, domain in made.items():
+        if uuid != context.changes.master:
+            yield pools[-1].id, Edge(domain.id, "domain-before-pool")
+    for step in (step for steps in index.by_object.values() for step in steps if made):
+        used = {domain for _, domain in _uses(context, step)} & made.keys()
+        if used:
+            pool = pools[0] if used == {context.changes.master} else pools[-1]
+            yield step.id, Edge(pool.id, "pool-before-use")
 
 
 def _domain_before_connections(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
@@ -133,8 +156,10 @@ def _uses(context: PlanContext, step: Step) -> Iterator[tuple[str, str]]:
         yield step.host, step.args["master"]
     if "storage_domain" in step.args:
         yield step.host, step.args["storage_domain"]
-    if step.kind in ("write-disk-record", "remove-disk", "restore-disk"):
+    if step.kind in ("write-disk-record", "remove-disk", "restore-disk", "create-disk"):
         yield step.host, step.args["record"]["storage_domain"]
+    if step.kind == "write-vm-record" and step.args["record"]["copy_domain"] is not None:
+        yield step.host, step.args["record"]["copy_domain"]
     for disk in step.args.get("config", {}).get("disks", ()):
         yield step.host, disk["storage_domain"]
     if step.kind == "migrate-vm":
@@ -283,6 +308,7 @@ def _room(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
 
 RULES: tuple[Rule, ...] = (
     _host_ids_before_connections,
+    _pool_records_in_turn,
     _domain_before_connections,
     _connection_before_use,
     _network_before_guest,

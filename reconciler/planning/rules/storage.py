@@ -1,6 +1,7 @@
 """Storage domains, the pool's record, and their connections to hosts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from nodeagent.wire.arguments import (
     ConnectStorageDomain,
@@ -9,6 +10,7 @@ from nodeagent.wire.arguments import (
     StorageConnection,
     WritePoolRecord,
 )
+from nodeagent.wire.records import PoolRecord
 from reconciler.model.change import Reason, Verb
 from reconciler.model.desired import StorageDomain
 from reconciler.model.names import name_of
@@ -49,19 +51,53 @@ def connection_of(domain: StorageDomain) -> StorageConnection:
 
 
 def _pool(context: PlanContext) -> Iterator[Step]:
-    """Writing the pool's record where it changes."""
+    """Writing the pool's record where it changes: first what is there, then the domains that this plan makes beside
+    the master, so that one that cannot be made holds up nothing else."""
     record = context.changes.pool
     if record is None or not context.workers:
         return
-    yield make_step(
+    new = {
+        name for name, uuid in record.domains.items() if uuid in context.created and uuid != context.master
+    }
+    first = replace(record, domains={name: uuid for name, uuid in record.domains.items() if name not in new})
+    old = context.observed.pool
+    revision = record.revision
+    verb = "write-pool-record"
+    if old is None or (first.host_ids, first.domains) != (old.host_ids, old.domains):
+        yield _write_pool(context, replace(first, revision=revision), verb, "host-ids")
+        revision, verb = revision + 1, f"{verb}.2"
+    if new:
+        yield _write_pool(context, replace(record, revision=revision), verb, "storage-made")
+
+
+def _write_pool(context: PlanContext, record: PoolRecord, verb: str, rule: str) -> Step:
+    """One write of the pool's record."""
+    hosts, domains = len(record.host_ids), len(record.domains)
+    return make_step(
         None,
         WritePoolRecord(context.master, record),
         identifier=context.desired.data_center.meta.id,
-        verb="write-pool-record",
+        verb=verb,
         host=context.worker_for(context.master),
-        summary=f"record {len(record.host_ids)} host ids and {len(record.domains)} storage domains",
-        because=(Reason("host-ids"),),
+        summary=f"record {hosts} host id{_s(hosts)} and {domains} storage domain{_s(domains)}",
+        because=(Reason(rule),),
     )
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"
+
+
+def _name_in_pool(context: PlanContext, uuid: str) -> str:
+    """The id under which the pool lists a domain, else one made of its uuid."""
+    listed = context.observed.pool.domains if context.observed.pool else {}
+    return next((name for name, other in listed.items() if other == uuid), f"sd/{uuid[:8]}")
+
+
+def _own_host_id(context: PlanContext, host: str) -> int | None:
+    """The id that a host remembers, for as long as the pool's record cannot be read."""
+    state = context.host(host).state
+    return state.host_id if state is not None and context.observed.pool is None else None
 
 
 def _connections(context: PlanContext) -> Iterator[Step]:
@@ -71,17 +107,18 @@ def _connections(context: PlanContext) -> Iterator[Step]:
     for change in context.of_verb(Verb.CONNECT, Verb.DISCONNECT):
         host, subject = str(change.host), str(change.subject)
         if change.verb is Verb.DISCONNECT:
+            name = _name_in_pool(context, subject)
             yield make_step(
                 change,
                 DisconnectStorageDomain(subject),
-                verb=f"disconnect-{subject[:8]}",
+                verb=f"disconnect-{name_of(name)}",
                 host=host,
-                summary=f"let go of storage domain {subject}",
+                summary=f"let go of {name}, which no manifest declares",
                 timeout_ms=MOUNT_TIMEOUT_MS,
             )
             continue
         domain = context.desired.storage_domains[subject]
-        number = ids.get(context.desired.hosts[host].uuid)
+        number = ids.get(context.desired.hosts[host].uuid) or _own_host_id(context, host)
         if number is None:
             continue
         yield make_step(

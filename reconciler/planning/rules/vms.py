@@ -52,7 +52,9 @@ def _write_record(context: PlanContext, change: Change) -> Step:
         change,
         WriteVmRecord(context.master, replace(record, revision=record.revision + 1)),
         verb=verb,
-        host=context.worker_for(context.master, preferred.host if preferred else None),
+        host=context.worker_for(
+            context.master, preferred.host if preferred else None, also=record.copy_domain
+        ),
         summary=_record_summary(change, record),
     )
 
@@ -89,7 +91,7 @@ def _record_exit(context: PlanContext, change: Change) -> Step:
         change,
         RecordExit(context.master, seen.uuid, seen.record.run.number, reason),
         verb="record-exit",
-        host=context.worker_for(context.master, _home(context, change.object)),
+        host=context.worker_for(context.master, _home(context, change.object), also=seen.record.copy_domain),
         summary=f"record that run {seen.record.run.number} ended: {reason}",
         expects=(Expectation(f"guest/{seen.uuid}", "present", value=False),),
         evidence=seen.evidence,
@@ -236,11 +238,17 @@ def _remove(context: PlanContext, change: Change) -> Step:
         change,
         RemoveVm(context.master, uuid),
         verb="remove",
-        host=context.worker_for(context.master),
+        host=context.worker_for(context.master, also=_copy_domain(context, uuid)),
         summary=f"remove the VM {uuid}, with consent; its disks stay",
         disruption=Disruption.DATA_LOSS,
         expects=(Expectation(f"guest/{uuid}", "present", value=False),),
     )
+
+
+def _copy_domain(context: PlanContext, uuid: str) -> str | None:
+    """Where the second copy of a VM's record lies."""
+    record = context.observed.vms[uuid].record
+    return record.copy_domain if record else None
 
 
 def _known(context: PlanContext, change: Change) -> VmObservation:
