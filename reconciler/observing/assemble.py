@@ -3,7 +3,7 @@
 Pure: ages are given, nothing is read. Called by the pipeline once a pass, with the previous observation in hand.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nodeagent.wire.records import DiskRecord, VmRecord
@@ -18,7 +18,9 @@ from reconciler.observing.records import Found, find_disks, find_records
 from reconciler.observing.reuse import (
     Carryover,
     compare_ground,
+    merge_marks,
     merge_vms,
+    objects_ordered,
     suspect_vms,
     vms_with_other_records,
 )
@@ -50,17 +52,9 @@ def assemble(desired: Desired, reports: Reports, previous: Observed | None = Non
     ground = _survey(desired, reports)
     carryover = _compare(desired, ground, previous)
     vms = _observe_vms(ground, carryover)
-    records_read = _records_read(ground, vms)
-    evidence, doubts = judge_newcomer(records_read, ground.domains.standing.brand_new, ground.witnesses)
-    seen = replace(
-        ground.observed,
-        vms=vms,
-        records_read=records_read,
-        complete=records_read and not ground.witnesses.unaccounted,
-        newcomer_evidence=evidence,
-        newcomer_doubts=doubts,
-    )
-    return _with_orders(_with_objects(seen, carryover), ground.off, carryover)
+    seen = replace(ground.observed, vms=vms)
+    seen = _with_objects(_with_newcomers(seen, ground, carryover), carryover)
+    return _with_orders(seen, ground.off, carryover)
 
 
 def _survey(desired: Desired, reports: Reports) -> _Ground:
@@ -97,7 +91,8 @@ def _compare(desired: Desired, ground: _Ground, previous: Observed | None) -> Ca
 def _observe_vms(ground: _Ground, carryover: Carryover | None) -> Mapping[str, VmObservation]:
     """Every VM that has a record or was seen, or that a manifest adopts by its uuid, sorted by uuid."""
     if carryover is None:
-        return dict(sorted(_judge_vms(ground, None, _find_records(ground, None)).items()))
+        judged = _judge_vms(ground, None, _find_records(ground, None))
+        return {uuid: judged[uuid] for uuid in sorted(judged)}
     previous = carryover.previous
     suspects = suspect_vms(carryover, ground.observed.hosts) | (ground.adopted - previous.vms.keys())
     if carryover.contents:
@@ -128,51 +123,65 @@ def _judge_vms(
     }
 
 
-def _records_read(ground: _Ground, vms: Mapping[str, VmObservation]) -> bool:
-    """Whether what has no record here has none: all places were read, and no damaged record may be anybody's."""
-    return ground.domains.standing.absence_known and not any(
-        vm.record is None and vm.record_state == "unreadable" for vm in vms.values()
+def _with_newcomers(seen: Observed, ground: _Ground, carryover: Carryover | None) -> Observed:
+    """With what is known of any VM of which nobody has heard.
+
+    What has no record has none anywhere if all places were read, and no damaged record may be anybody's.
+    """
+    if carryover is not None and carryover.contents:
+        read = carryover.previous.records_read
+    else:
+        read = ground.domains.standing.absence_known and not any(
+            vm.record is None and vm.record_state == "unreadable" for vm in seen.vms.values()
+        )
+    evidence, doubts = judge_newcomer(read, ground.domains.standing.brand_new, ground.witnesses)
+    return replace(
+        seen,
+        records_read=read,
+        complete=read and not ground.witnesses.unaccounted,
+        newcomer_evidence=evidence,
+        newcomer_doubts=doubts,
     )
 
 
 def _with_objects(seen: Observed, carryover: Carryover | None) -> Observed:
-    """With disks, and the uuids of managed VMs and disks by object id."""
-    before = carryover.previous if carryover else None
-    if before is not None and carryover is not None and carryover.contents:
-        disks, disk_of = before.disks, before.disk_of
-    else:
-        disks = find_disks(seen.data_center_uuid, seen.storage)
-        disk_of = _by_object((image, disk.record) for image, disk in disks.items())
-    if before is not None and seen.vms is before.vms:
-        vm_of = before.vm_of
-    else:
-        vm_of = _by_object((uuid, vm.record) for uuid, vm in seen.vms.items())
-    return replace(seen, disks=disks, vm_of=vm_of, disk_of=disk_of)
+    """With disks, and the uuids of managed VMs and disks by object id: all of it rests on storage alone."""
+    if carryover is not None and carryover.contents:
+        before = carryover.previous
+        return replace(seen, disks=before.disks, vm_of=before.vm_of, disk_of=before.disk_of)
+    disks = find_disks(seen.data_center_uuid, seen.storage)
+    return replace(
+        seen,
+        disks=disks,
+        vm_of=_by_object({uuid: vm.record for uuid, vm in seen.vms.items()}),
+        disk_of=_by_object({image: disk.record for image, disk in disks.items()}),
+    )
 
 
-def _by_object(records: Iterable[tuple[str, VmRecord | DiskRecord | None]]) -> dict[str, str]:
+def _by_object(records: Mapping[str, VmRecord | DiskRecord | None]) -> dict[str, str]:
     """Object id to uuid of what is managed and not removed, sorted: of several the highest incarnation, then uuid."""
-    ranked = [
-        (record.object, -record.incarnation, uuid)
-        for uuid, record in records
-        if record is not None and record.managed and not record.removed
-    ]
-    ranked.sort(reverse=True)
-    return dict(sorted({identifier: uuid for identifier, _, uuid in ranked}.items()))
+    best: dict[str, str] = {}
+    incarnations: dict[str, int] = {}
+    for uuid in sorted(records):
+        record = records[uuid]
+        if record is None or not record.managed or record.removed:
+            continue
+        if record.incarnation > incarnations.get(record.object, -1):
+            incarnations[record.object] = record.incarnation
+            best[record.object] = uuid
+    return {identifier: best[identifier] for identifier in sorted(best)}
 
 
 def _with_orders(seen: Observed, off: frozenset[str], carryover: Carryover | None) -> Observed:
     """With the orders that lock objects, and the mark of each object's last order."""
-    if carryover is not None and carryover.documents and seen.vms is carryover.previous.vms:
+    if carryover is not None and carryover.contents and not carryover.changed:
         before = carryover.previous
         return replace(seen, open_orders=before.open_orders, last_orders=before.last_orders)
-    return replace(
-        seen,
-        open_orders=collect_open_orders(seen.hosts, off),
-        last_orders=collect_last_orders(
-            seen.hosts,
-            [vm.record for vm in seen.vms.values() if vm.record is not None],
-            [disk.record for disk in seen.disks.values() if disk.record is not None],
-            (seen.data_center, seen.pool) if seen.pool else None,
-        ),
-    )
+    records: list[VmRecord | DiskRecord] = [vm.record for vm in seen.vms.values() if vm.record is not None]
+    records += [disk.record for disk in seen.disks.values() if disk.record is not None]
+    pool = (seen.data_center, seen.pool) if seen.pool else None
+    touched = objects_ordered(carryover, seen.hosts) if carryover and carryover.contents else None
+    marks: Mapping[str, str] = collect_last_orders(seen.hosts, records, pool, touched)
+    if carryover is not None and touched is not None:
+        marks = merge_marks(carryover.previous.last_orders, marks, touched)
+    return replace(seen, open_orders=collect_open_orders(seen.hosts, off), last_orders=marks)

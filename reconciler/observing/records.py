@@ -141,7 +141,7 @@ def find_disks(center: str, storage: Mapping[str, StorageObservation]) -> dict[s
     }
     for image, domain in lone.items():
         found[image] = DiskObservation(image, domain, None, None, volumes[domain][image])
-    return dict(sorted(found.items()))
+    return {image: found[image] for image in sorted(found)}
 
 
 def _disk_records(center: str, storage: Mapping[str, StorageObservation]) -> dict[str, DiskRecord]:

@@ -17,18 +17,13 @@ from reconciler.observing.sightings import listed_vms, starting_orders
 class Carryover:
     """A previous observation on the same ground: the same data center, trust in its records, and hosts proven off.
 
-    contents: whether every domain's contents are the very same. changed: ids of the hosts whose uuid, status or
-    state document differ.
+    contents: whether every domain's contents are the very same, and so all that rests on storage alone. changed:
+    ids of the hosts whose uuid, status or state document differ.
     """
 
     previous: Observed
     contents: bool
     changed: frozenset[str]
-
-    @property
-    def documents(self) -> bool:
-        """Whether every document is the very same as before."""
-        return self.contents and not self.changed
 
 
 def compare_ground(
@@ -86,6 +81,27 @@ def _touched_vms(carryover: Carryover, hosts: Mapping[str, HostObservation]) -> 
     return touched
 
 
+def objects_ordered(carryover: Carryover, hosts: Mapping[str, HostObservation]) -> set[str]:
+    """Ids of the objects of which the ledger of a changed host says or said anything."""
+    return {
+        order.object
+        for name in carryover.changed
+        for host in (carryover.previous.hosts.get(name), hosts.get(name))
+        if host is not None and host.state is not None
+        for order in host.state.orders
+    }
+
+
+def merge_marks(
+    previous: Mapping[str, str], fresh: Mapping[str, str], touched: set[str]
+) -> Mapping[str, str]:
+    """The previous marks, those of touched objects replaced; the very same value if none differs."""
+    if all(previous.get(identifier) == fresh.get(identifier) for identifier in touched):
+        return previous
+    merged = {name: mark for name, mark in previous.items() if name not in touched} | dict(fresh)
+    return {name: merged[name] for name in sorted(merged)}
+
+
 def _started_objects(state: HostState) -> Iterable[str]:
     return (order.object for order in starting_orders(state.orders))
 
@@ -131,4 +147,4 @@ def merge_vms(
     merged = {**previous, **kept}
     for uuid in gone:
         del merged[uuid]
-    return dict(sorted(merged.items()))
+    return {uuid: merged[uuid] for uuid in sorted(merged)}

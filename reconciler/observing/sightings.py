@@ -21,13 +21,16 @@ class Sightings:
     """By VM uuid, hosts in the order of their ids. Built up once a pass by `collect_sightings`, then only read.
 
     guests: as answering hosts list them. processes: ids of answering hosts with a QEMU process of the VM that
-    libvirt does not list. exits: (host id, exit) of answering hosts. hinted: VMs that a host that does not
-    answer any more once listed. starting: object id to ids of hosts whose ledger holds an open order that starts it.
+    libvirt does not list. exits: (host id, exit) of answering hosts. hints: of hosts that do not answer now and
+    once listed the VM, the id and the number of the run that was listed, None if that is not known. starting:
+    object id to ids of hosts whose ledger holds an open order that starts it. The last two leave out hosts proven
+    off, by whom `hinted`, all VMs that were ever listed, is not changed.
     """
 
-    guests: dict[str, list[GuestOnHost]] = field(default_factory=dict)
+    guests: dict[str, tuple[GuestOnHost, ...]] = field(default_factory=dict)
     processes: dict[str, list[str]] = field(default_factory=dict)
     exits: dict[str, list[tuple[str, ExitFacts]]] = field(default_factory=dict)
+    hints: dict[str, list[tuple[str, int | None]]] = field(default_factory=dict)
     hinted: set[str] = field(default_factory=set)
     starting: dict[str, list[str]] = field(default_factory=dict)
 
@@ -37,7 +40,7 @@ def collect_sightings(
 ) -> Sightings:
     """All sightings, hosts by id in sorted order; only of the VMs `wanted`, if that is given (orders: all).
 
-    off: uuids of hosts proven off, whose open orders are settled by that.
+    off: uuids of hosts proven off, whose open orders and guests are settled by that.
     """
     seen = Sightings()
     for host in hosts.values():
@@ -48,16 +51,24 @@ def collect_sightings(
                 seen.starting.setdefault(order.object, []).append(host.id)
         if host.answering:
             _collect_answer(seen, host.id, host.state, wanted)
-        else:
-            seen.hinted.update(listed_vms(host.state))
+            continue
+        seen.hinted.update(listed_vms(host.state))
+        if host.uuid not in off:
+            _collect_hints(seen, host.id, host.state)
     return seen
+
+
+def _collect_hints(seen: Sightings, host: str, state: HostState) -> None:
+    runs = {guest.uuid: guest.config.run if guest.config else None for guest in state.guests}
+    for uuid in sorted(listed_vms(state)):
+        seen.hints.setdefault(uuid, []).append((host, runs.get(uuid)))
 
 
 def _collect_answer(seen: Sightings, host: str, state: HostState, wanted: Collection[str] | None) -> None:
     listed = {guest.uuid for guest in state.guests}
     for guest in state.guests:
         if wanted is None or guest.uuid in wanted:
-            seen.guests.setdefault(guest.uuid, []).append(GuestOnHost(host, guest))
+            seen.guests[guest.uuid] = (*seen.guests.get(guest.uuid, ()), GuestOnHost(host, guest))
     for uuid in sorted(set(state.processes) - listed):
         if wanted is None or uuid in wanted:
             seen.processes.setdefault(uuid, []).append(host)

@@ -1,5 +1,7 @@
 """Turns one VM's record, sightings and witnesses into its observation. Called by `assemble` for each VM."""
 
+from collections.abc import Iterable
+
 from nodeagent.wire.facts import ExitFacts
 from nodeagent.wire.orders import Evidence
 from nodeagent.wire.records import Run
@@ -13,11 +15,12 @@ def observe_vm(uuid: str, found: Found, seen: Sightings, witnesses: Witnesses) -
     """All that is known of one VM.
 
     It runs if an answering host lists it in another state than `incoming`. It is not running only with evidence,
-    and while nobody reports a guest, a process, the incoming end of a migration or an open order that starts it.
+    and while nobody reports a guest, a process, the incoming end of a migration or an open order that starts it,
+    nor has reported, before falling silent, a run that the record does not know.
     """
     record = found.record
     run = record.run if record is not None else None
-    guests = tuple(seen.guests.get(uuid, ()))
+    guests = seen.guests.get(uuid, ())
     identifier = record.object if record is not None else _object_of(guests)
     lively = [one.host for one in guests if one.facts.state != "incoming"]
     evidence = None
@@ -28,6 +31,7 @@ def observe_vm(uuid: str, found: Found, seen: Sightings, witnesses: Witnesses) -
         evidence, doubts = _judge(found, witnesses)
         restless = [*seen.processes.get(uuid, ()), *(one.host for one in guests)]
         restless += seen.starting.get(identifier or "", ())
+        restless += _hinted_hosts(found, seen.hints.get(uuid, ()))
         if restless:
             evidence, doubts = None, tuple(sorted({*doubts, *restless}))
         presence, host = Presence.NOT_RUNNING if evidence is not None else Presence.UNKNOWN, None
@@ -64,10 +68,19 @@ def _doubts_while_running(
     """Ids of the other hosts that run the VM as well, or may: a split, a bare process, the end of a migration."""
     run = found.record.run if found.record is not None and found.state == "read" else None
     processes = seen.processes.get(uuid, ())
-    if len(lively) == 1 and not processes and (run is None or len(run.hosts) < 2):
-        return doubts_of_run(run, witnesses)
+    at_home = run is None or (len(run.hosts) == 1 and witnesses.name(run.hosts[0].uuid) == host)
+    if len(lively) == 1 and not processes and at_home:
+        return ()
     others = {*lively, *processes, *doubts_of_run(run, witnesses)} - {host}
     return tuple(sorted(others))
+
+
+def _hinted_hosts(found: Found, hints: Iterable[tuple[str, int | None]]) -> list[str]:
+    """Ids of the hosts that were last seen with a guest that its record does not account for: started behind it."""
+    if found.state != "read":
+        return []
+    known = found.record.run.number if found.record is not None and found.record.run is not None else 0
+    return [host for host, run in hints if run is None or run > known]
 
 
 def _judge(found: Found, witnesses: Witnesses) -> tuple[Evidence | None, tuple[str, ...]]:

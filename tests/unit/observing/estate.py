@@ -66,13 +66,13 @@ def declare(*hosts, domains=("main",), vms=None):
 # What hosts say
 
 
-def guest(vm, state="running", managed=True, obj=None, **given):
+def guest(vm, state="running", managed=True, obj=None, run=1, **given):
     config = GuestConfig(
         uuid=uid(vm),
         object=obj or f"vm/{vm}",
         data_center=CENTER,
         title=vm,
-        run=1,
+        run=run,
         machine="pc-q35-7.2",
         cpu=CpuConfig("qemu64", 1, 1, 1, 1),
         memory=MemoryConfig(512 * MIB, 512 * MIB, 512 * MIB),

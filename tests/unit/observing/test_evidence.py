@@ -68,6 +68,26 @@ def test_the_evidence_of_a_closed_record_names_its_run():
     assert vm_of(seen, "new").evidence.run == 0
 
 
+@pytest.mark.parametrize(
+    ("run", "last", "expected"),
+    [
+        (closed_run(4, "h2"), guest("web", run=4), CLOSED),
+        (closed_run(4, "h2"), guest("web", run=3), CLOSED),
+        (closed_run(4, "h2"), guest("web", run=5), in_doubt("host/h2")),
+        (closed_run(4, "h2"), guest("web", managed=False), in_doubt("host/h2")),
+        (None, guest("web", run=1), in_doubt("host/h2")),
+        (open_run(4, "h3"), guest("web", run=5), in_doubt("host/h2")),
+        (open_run(4, "h3"), guest("web", run=4), PROVEN),
+    ],
+)
+def test_a_silent_host_that_was_last_seen_with_a_run_unknown_to_the_record_keeps_it_in_doubt(
+    run, last, expected
+):
+    hosts = [silent("h2", state("h2", last)), answer("h3")]
+    assert estate(run, *hosts) == expected
+    assert estate(run, *hosts, proofs=[off("h2")])[0] == "not-running"
+
+
 # An open run: each host that it names
 
 

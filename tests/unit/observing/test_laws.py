@@ -39,7 +39,13 @@ some = st.sampled_from
 subsets = st.lists(some(HOSTS), unique=True).map(sorted)
 
 guests = st.lists(
-    st.builds(guest, some(VMS), some(["running", "paused", "incoming", "unknown"]), st.booleans()),
+    st.builds(
+        guest,
+        some(VMS),
+        some(["running", "paused", "incoming", "unknown"]),
+        st.booleans(),
+        run=st.integers(1, 3),
+    ),
     max_size=2,
     unique_by=lambda one: one.uuid,
 )
