@@ -18,7 +18,7 @@ class Entry:
     device: tuple[int, int] = (0, 0)
 
 
-def directory(name: str) -> Entry:
+def make_directory(name: str) -> Entry:
     """A directory, readable by all."""
     return Entry(name, stat.S_IFDIR | 0o755)
 

@@ -8,16 +8,15 @@ import os
 import shutil
 import struct
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from reconciler.lab.cpio import Entry, character_device, directory, file, pack, program
+from reconciler.lab.cpio import Entry, character_device, file, make_directory, pack, program
 from reconciler.lab.errors import fail
-from reconciler.lab.kernelmodules import find_kernel, order_modules, read_module
+from reconciler.lab.kernelmodules import ROOTS, collect_modules, find_kernel
 
-BOOT = Path("/boot")
-MODULES = Path("/lib/modules")
 PT_INTERP = 3
 _DIRECTORIES = ("bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lib", "lib/modules", "proc", "sys", "tmp")
 _POWER_BUTTON = b"#!/bin/sh\nsync\nexec poweroff -f\n"
@@ -37,35 +36,32 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostler"
 
 
-def build_guest_image(cache: Path, *, boot: Path = BOOT, modules: Path = MODULES) -> GuestImage:
+def build_guest_image(cache: Path, roots: Sequence[Path] = ROOTS) -> GuestImage:
     """The guest image for the machine's kernel, made unless the cache has it.
 
     Refuses a machine without a kernel image with modules, or without a static busybox.
     """
-    release, kernel = find_kernel(boot, modules)
-    initrd = pack(_entries(modules / release))
-    digest = hashlib.sha256(initrd + release.encode()).hexdigest()[:16]
-    image = GuestImage(cache / f"guest-{digest}" / "vmlinuz", cache / f"guest-{digest}" / "initrd", release)
+    kernel = find_kernel(roots)
+    initrd = pack(_entries(kernel.modules))
+    digest = hashlib.sha256(initrd + kernel.release.encode()).hexdigest()[:16]
+    directory = cache / f"guest-{digest}"
+    image = GuestImage(directory / "vmlinuz", directory / "initrd", kernel.release)
     if not image.kernel.exists():
-        _write(image, kernel, initrd)
+        _write(image, kernel.image, initrd)
     return image
 
 
 def _entries(modules: Path) -> list[Entry]:
-    paths = order_modules((modules / "modules.dep").read_text())
-    names = [PurePosixPath(path).name.partition(".ko")[0] + ".ko" for path in paths]
+    loaded = collect_modules(modules)
     init = (files("reconciler.lab") / "guest-init.sh").read_bytes()
     return [
-        *(directory(name) for name in _DIRECTORIES),
+        *(make_directory(name) for name in _DIRECTORIES),
         character_device("dev/console", 5, 1),
         program("bin/busybox", _static_busybox()),
         program("etc/acpi/PWRF/00000080", _POWER_BUTTON),
         program("init", init),
-        file("lib/modules/order", "".join(f"{name}\n" for name in names).encode()),
-        *(
-            file(f"lib/modules/{n}", read_module(modules / path))
-            for n, path in zip(names, paths, strict=True)
-        ),
+        file("lib/modules/order", "".join(f"{name}.ko\n" for name in loaded).encode()),
+        *(file(f"lib/modules/{name}.ko", content) for name, content in loaded.items()),
     ]
 
 

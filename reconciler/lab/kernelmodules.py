@@ -6,7 +6,10 @@ do not see such devices.
 
 import gzip
 import lzma
-from pathlib import Path, PurePosixPath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from reconciler.lab.errors import fail
 
@@ -27,53 +30,78 @@ WANTED = (
     "button",
     "evdev",
 )
-_SUFFIXES = (".ko", ".ko.xz", ".ko.gz")
+UNPACKED = Path("/var/cache/ostler/kernel")
+ROOTS = (Path("/"), UNPACKED)
 
 
-def find_kernel(boot: Path, modules: Path) -> tuple[str, Path]:
-    """Release and image of the kernel for lab guests: the newest Debian cloud kernel, else the newest.
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel image and the directory of its modules."""
 
-    Refuses a machine without a kernel image that has its modules.
+    release: str
+    image: Path
+    modules: Path
+
+
+def find_kernel(roots: Sequence[Path] = ROOTS) -> Kernel:
+    """The kernel for lab guests: of those with their modules the most complete kind, then the newest.
+
+    Debian's full kernel comes before its cloud kernel, which lacks drivers. Refuses if there is none.
     """
     found = [
-        (path.name.removeprefix("vmlinuz-"), path)
-        for path in sorted(boot.glob("vmlinuz-*"))
-        if (modules / path.name.removeprefix("vmlinuz-") / "modules.dep").exists()
-    ]
-    if not found:
-        raise fail(
-            f"no kernel image with modules in {boot}",
-            "install linux-image-cloud-amd64: lab guests run that kernel",
+        Kernel(
+            image.name.removeprefix("vmlinuz-"),
+            image,
+            root / "lib/modules" / image.name.removeprefix("vmlinuz-"),
         )
-    return max(found, key=lambda kernel: ("cloud" in kernel[0], _release_key(kernel[0])))
+        for root in roots
+        for image in sorted((root / "boot").glob("vmlinuz-*"))
+    ]
+    usable = [kernel for kernel in found if (kernel.modules / "kernel").is_dir()]
+    if not usable:
+        raise fail(
+            "no kernel image with its modules for guests",
+            f"run scripts/setup, which unpacks Debian's linux-image-amd64 into {UNPACKED}",
+        )
+    return max(usable, key=lambda kernel: ("cloud" not in kernel.release, _release_key(kernel.release)))
 
 
 def _release_key(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release.replace("-", ".").split(".") if part.isdigit())
 
 
-def order_modules(dependencies: str, wanted: tuple[str, ...] = WANTED) -> tuple[str, ...]:
-    """Paths (below the kernel's module directory) of the wanted modules, each after what it needs.
+def collect_modules(directory: Path, wanted: Sequence[str] = WANTED) -> dict[str, bytes]:
+    """Wanted modules and what they need, by name, in an order in which they can be loaded.
 
-    `dependencies` is modules.dep, whose lines name a module and all it needs, the first to load last. Unknown
-    modules are left out.
+    Modules that the kernel lacks, or has built in, are left out. Dependencies are read from the modules themselves
+    (`depends=` in .modinfo), because a kernel that is only unpacked has no modules.dep.
     """
-    needs = {}
-    for line in dependencies.splitlines():
-        module, _, rest = line.partition(":")
-        needs[_name(module)] = (module, rest.split())
-    ordered: dict[str, None] = {}
+    paths = {_name(path): path for path in directory.rglob("*.ko*")}
+    collected: dict[str, bytes] = {}
+
+    def collect(name: str) -> None:
+        path = paths.get(name)
+        if path is None or name in collected:
+            return
+        content = read_module(path)
+        for needed in read_dependencies(content):
+            collect(needed)
+        collected[name] = content
+
     for name in wanted:
-        module, needed = needs.get(_name(name), ("", []))
-        ordered.update(dict.fromkeys((*reversed(needed), module) if module else ()))
-    return tuple(ordered)
+        collect(name.replace("-", "_"))
+    return collected
 
 
-def _name(module: str) -> str:
-    name = PurePosixPath(module).name
-    for suffix in sorted(_SUFFIXES, key=len, reverse=True):
-        name = name.removesuffix(suffix)
-    return name.replace("-", "_")
+def read_dependencies(module: bytes) -> tuple[str, ...]:
+    """Names of the modules that a module needs directly."""
+    found = re.search(rb"\0depends=([^\0]*)\0", module)
+    names = found[1].decode("ascii", "replace") if found else ""
+    return tuple(name.replace("-", "_") for name in names.split(",") if name)
+
+
+def _name(path: Path) -> str:
+    return path.name.partition(".ko")[0].replace("-", "_")
 
 
 def read_module(path: Path) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reconciler.lab.commands import run
 from reconciler.lab.errors import LabError
+from reconciler.lab.kernelmodules import find_kernel
 from reconciler.problems import Problem
 
 # Program and the Debian package that has it.
@@ -63,9 +64,11 @@ def _missing_driver() -> tuple[Problem, ...]:
 
 
 def _missing_kernel() -> tuple[Problem, ...]:
-    if any(Path("/boot").glob("vmlinuz-*")):
-        return ()
-    return (Problem("no kernel image for guests in /boot", f"{_INSTALL} linux-image-cloud-amd64"),)
+    try:
+        find_kernel()
+    except LabError as error:
+        return error.problems
+    return ()
 
 
 def _missing_features() -> tuple[Problem, ...]:

@@ -29,7 +29,14 @@ class Guest:
         run_checked(["qemu-img", "create", "-q", "-f", "qcow2", str(lab.shared / self.disk), "64M"])
 
     def start(
-        self, host: str, *, memory: int = 128, cmdline: str = "", os: str = "", machine: str = "pc"
+        self,
+        host: str,
+        *,
+        memory: int = 128,
+        cmdline: str = "",
+        os: str = "",
+        machine: str = "pc",
+        devices: str = "",
     ) -> None:
         done = run_in(
             self.lab,
@@ -47,7 +54,7 @@ class Guest:
       <source file='/srv/ostler/shared/{self.disk}'/><target dev='vda' bus='virtio'/></disk>
     <interface type='ethernet'><mac address='{MAC}'/><model type='virtio'/></interface>
     <serial type='pty'><log file='/var/log/libvirt/{self.name}.console' append='on'/></serial>
-    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+    {devices}<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
   </devices>
 </domain>""",
         )
@@ -100,6 +107,42 @@ def test_a_guest_of_160_mib_boots_from_uefi(guest: Guest) -> None:
     guest.start("h1", memory=160, os=firmware + variables, machine="q35")
 
     assert guest.wait_for_report("h1").disks == {"vda": (64 * 2**20, False)}
+
+
+def test_a_guest_sees_every_kind_of_disk_nic_and_cd(guest: Guest) -> None:
+    """A medium is an ISO 9660 volume descriptor with a label, which is all that the guest reads."""
+    medium = bytearray(40 * 2048)
+    medium[32768:32774] = b"\x01CD001"
+    medium[32808:32840] = b"OSTLER_CD".ljust(32)
+    (guest.lab.shared / "cd.iso").write_bytes(medium)
+    for name in ("sata", "scsi"):
+        run_checked(["qemu-img", "create", "-q", "-f", "raw", str(guest.lab.shared / name), "8M"])
+    disk = "<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/>"
+    shared = "/srv/ostler/shared"
+    guest.start(
+        "h1",
+        memory=160,
+        machine="q35",
+        devices=f"""
+{disk}<source file='{shared}/sata'/><target dev='sda' bus='sata'/></disk>
+{disk}<source file='{shared}/scsi'/><target dev='sdb' bus='scsi'/><readonly/></disk>
+<controller type='scsi' model='virtio-scsi'/>
+<disk type='file' device='cdrom'><source file='{shared}/cd.iso'/><target dev='sdc' bus='sata'/><readonly/></disk>
+<interface type='ethernet'><mac address='52:54:00:00:00:02'/><model type='e1000'/></interface>
+<interface type='ethernet'><mac address='52:54:00:00:00:03'/><model type='rtl8139'/></interface>""",
+    )
+    report = guest.wait_for_report("h1")
+
+    assert sorted(report.disks.values()) == [(8 * 2**20, False), (8 * 2**20, True), (64 * 2**20, False)]
+    assert set(report.nics) == {MAC, "52:54:00:00:00:02", "52:54:00:00:00:03"}
+    assert report.cd == "OSTLER_CD"
+    run_in(guest.lab, "h1", ["virsh", "change-media", guest.name, "sdc", "--eject", "--live", "--force"])
+
+    def ejected() -> bool:
+        now = guest.report("h1")
+        return now is not None and now.cd is None
+
+    assert wait_until(ejected, LIMIT_S)
 
 
 def test_a_live_migration_over_tls_moves_a_running_guest(guest: Guest) -> None:
