@@ -1,6 +1,7 @@
 """`ostler lab`: hypervisor hosts on this machine, for trying Ostler out and for its tests."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from reconciler.cli.home import Home, find_home
 from reconciler.cli.output import ListFormat, ListOption, print_rows
 from reconciler.cli.statuses import Status
 from reconciler.lab.lifecycle import bring_up, list_status, take_down
-from reconciler.lab.model import Lab, plan_lab
+from reconciler.lab.model import Lab, LabHost, plan_lab
 from reconciler.lab.power import power_off, power_on
 from reconciler.lab.state import read_lab
 from reconciler.model.identity import host_uuid
@@ -74,6 +75,33 @@ def status(output: ListOption = ListFormat.TABLE) -> int:
         return Status.DONE
     _show(lab, output)
     return Status.DONE
+
+
+@app.command()
+def guests(output: ListOption = ListFormat.TABLE) -> int:
+    """List running guests with what they say of themselves on their consoles: their own uptime and boot id."""
+    rows = [row for host in _lab().hosts for row in _guests_of(_lab(), host)]
+    print_rows(rows, ("guest", "host", "uptime", "boot", "cpus", "memory", "heartbeats"), output)
+    return Status.DONE
+
+
+def _guests_of(lab: Lab, host: LabHost) -> Iterator[tuple[str, ...]]:
+    """The guests that libvirt lists on one host."""
+    from reconciler.lab.guestlog import read_last_report
+    from reconciler.lab.inside import run_in
+
+    listed = run_in(lab, host.name, ["virsh", "list", "--title"])
+    for line in listed.stdout.splitlines()[2:]:
+        _, uuid, _, *title = line.split() or ("", "", "")
+        if not uuid:
+            continue
+        report = read_last_report(host.outside(f"/var/log/ostler/console/{uuid}.log"))
+        if report is None:
+            yield (" ".join(title) or uuid, host.name, "-", "-", "-", "-", "-")
+            continue
+        beats = str(report.heartbeat.count) if report.heartbeat else "-"
+        yield (" ".join(title) or uuid, host.name, f"{report.uptime_ms / 1000:.0f} s", report.boot[:8], str(report.cpus),
+               f"{report.memory_kib // 1024} MiB", beats)  # fmt: skip
 
 
 @app.command("power-off")

@@ -58,7 +58,7 @@ class ApplyProgress:
 
     def say(self, text: str) -> None:
         """A line above the live view."""
-        self._console.print(Text(text))
+        self._console.print(Text(text), soft_wrap=True)
 
     def step_changed(self, outcome: StepOutcome, progress: Progress | None) -> None:
         """A step began, is so far, or ended."""
@@ -77,7 +77,7 @@ class ApplyProgress:
         line.append(f"{self._name(outcome.step)} ({now - began:.1f} s)")
         if reason := _reason(outcome):
             line.append(f": {reason}")
-        self._console.print(line)
+        self._console.print(line, soft_wrap=True)
 
     def _at(self) -> str:
         """Seconds since the beginning."""
