@@ -115,19 +115,29 @@ class _Conversation:
 
     def hold(self, stdin: bytes) -> None:
         """Returns when the program has ended; its status is not taken yet. Raises CommandError."""
-        with selectors.DefaultSelector() as selector:
-            self._listen(selector, stdin)
-            while True:
-                ended = _has_ended(self._process)
-                ready = selector.select(0 if ended else _POLL_S) if selector.get_map() else []
-                for key, _ in ready:
+        ending = os.pidfd_open(self._process.pid)
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(ending, selectors.EVENT_READ)
+                self._listen(selector, stdin)
+                self._talk(selector, ending)
+        finally:
+            os.close(ending)
+
+    def _talk(self, selector: selectors.BaseSelector, ending: int) -> None:
+        ended = False
+        while True:
+            ready = selector.select(0 if ended else _POLL_S)
+            for key, _ in ready:
+                if key.fd == ending:
+                    selector.unregister(ending)
+                    ended = True
+                else:
                     key.data(selector, key.fd)
-                # A service that the program left behind may hold the pipes open; its words are not awaited.
-                if ended and not ready:
-                    return
-                if not selector.get_map() and not ended:
-                    time.sleep(_POLL_S / 10)
-                self._check_time()
+            # A service that the program left behind may hold the pipes open; its words are not awaited.
+            if ended and not ready:
+                return
+            self._check_time()
 
     def _listen(self, selector: selectors.BaseSelector, stdin: bytes) -> None:
         process, rest = self._process, memoryview(stdin)
@@ -184,14 +194,11 @@ class _Conversation:
         return CommandFailedError(f"{self._name} failed: {reason}")
 
 
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a program has ended; its number stays taken, so that its group can still be killed safely."""
-    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    return os.waitid(os.P_PID, process.pid, flags) is not None
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a program's group, and take its status; one that cannot die is left for later."""
+    """Kill what is left of a program's group, and take its status; one that cannot die is left for later.
+
+    The status is taken last: until then the number of the group cannot be another's.
+    """
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout, process.stderr):

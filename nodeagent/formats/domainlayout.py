@@ -12,10 +12,9 @@ from pathlib import Path
 
 from nodeagent.formats.domainmetadata import DomainMetadata, encode_domain_metadata
 from nodeagent.formats.files import (
-    FILE_MODE,
     LEFTOVER_PREFIX,
     ensure_directory,
-    give_to_owner,
+    ensure_file,
     link_new,
     list_names,
     open_directory,
@@ -112,19 +111,6 @@ def _fill(domain: int, metadata: DomainMetadata) -> None:
             ensure_directory(master, name)
     with open_inner(domain, "dom_md") as special:
         for name, size in _SPECIAL_FILES.items():
-            _ensure_file(special, name, size)
+            ensure_file(special, name, size)
         os.fsync(special)
         replace_file(special, "metadata", encode_domain_metadata(metadata))
-
-
-def _ensure_file(directory: int, name: str, size: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(name, flags, FILE_MODE, dir_fd=directory)
-    try:
-        os.fchmod(handle, FILE_MODE)
-        give_to_owner(handle)
-        if os.fstat(handle).st_size < size:
-            os.ftruncate(handle, size)
-        os.fsync(handle)
-    finally:
-        os.close(handle)

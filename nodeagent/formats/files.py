@@ -164,6 +164,23 @@ def ensure_directory(parent: int, name: str) -> None:
         make_directory(parent, name)
 
 
+def ensure_file(directory: int, name: str, size: int = 0) -> None:
+    """Make a file of at least `size` bytes, with the storage user as its owner; one that is there stays.
+
+    Its name is durable once the caller has synchronised the directory. Raises OSError.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(name, flags, FILE_MODE, dir_fd=directory)
+    try:
+        os.fchmod(handle, FILE_MODE)
+        give_to_owner(handle)
+        if os.fstat(handle).st_size < size:
+            os.ftruncate(handle, size)
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def remove_quietly(directory: int, name: str) -> None:
     """Remove a file that nothing depends on; a failure only leaves it there."""
     with suppress(OSError):

@@ -123,8 +123,9 @@ def claim_run(
 
 def _refuse_claim(record: VmRecord, claim: RunFile) -> None:
     last = record.run
-    if record.removed:
-        raise RunClaimError(f"VM {record.uuid} was removed")
+    if record.removed or not claim.hosts:
+        reason = "was removed" if record.removed else "cannot be claimed for no host"
+        raise RunClaimError(f"VM {record.uuid} {reason}")
     if (last.number if last else 0) != claim.number - 1:
         raise RunClaimError(
             f"run {claim.number} of VM {record.uuid} cannot follow run {describe_run(last)}",
@@ -204,10 +205,15 @@ def close_run(
 def _narrow(
     place: Path, copy: Path | None, vm: str, number: int, change: Callable[[Run], Run], key: str | None
 ) -> VmRecord:
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         record = _existing(_read_leniently(place, copy, vm), vm)
         if record.run is None or record.run.number != number:
-            raise RunClaimError(f"run {number} of VM {vm} is not its last one: {describe_run(record.run)} is")
+            # After a first attempt the change may be part of what others have built upon it since.
+            raise RunClaimError(
+                f"run {number} of VM {vm} is not its last one: {describe_run(record.run)} is",
+                "observe and plan anew",
+                settled=attempt == 0,
+            )
         run = change(record.run)
         narrowed = replace(
             record,

@@ -15,11 +15,11 @@ from nodeagent.formats.diskrecords import write_disk_record
 from nodeagent.formats.files import (
     FILE_MODE,
     ensure_directory,
+    ensure_file,
     give_to_owner,
     link_new,
     open_directory,
     remove_quietly,
-    replace_file,
 )
 from nodeagent.formats.metadata import one_line
 from nodeagent.formats.volumemetadata import (
@@ -144,7 +144,7 @@ def _make(image: Image, arguments: CreateDisk, control: Control) -> None:
             return
         write_volume_metadata(image.place, image.uuid, volume, metadata)
         with open_directory(image.place, "images", image.uuid) as directory:
-            replace_file(directory, f"{volume}.lease", b"")
+            ensure_file(directory, f"{volume}.lease")
             remove_quietly(directory, f"{volume}.new")
             create_image(
                 image.directory / f"{volume}.new",

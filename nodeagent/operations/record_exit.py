@@ -55,6 +55,8 @@ def _run(host: Host, arguments: RecordExit, control: Control) -> dict[str, Any]:
 def _refuse_unproven(host: Host, run: Run, evidence: Evidence | None) -> None:
     if run.closed is not None:
         return
+    if not run.hosts and (evidence is None or evidence.basis != "hosts"):
+        raise OperationError("the run names no host, and nothing proves that none runs the VM", "plan anew")
     proofs = {proof.host: proof for proof in evidence.hosts} if evidence else {}
     for named in run.hosts:
         if named.uuid != host.uuid and not _proves(proofs.get(named.uuid), named):

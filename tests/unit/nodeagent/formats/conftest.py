@@ -1,8 +1,9 @@
 """A bare storage domain, and records to put on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -14,6 +15,13 @@ DATA_CENTER = "99999999-2222-4333-8444-555555555555"
 
 def host(letter: str) -> RunHost:
     return RunHost(f"{letter * 8}-0000-4000-8000-000000000000", f"{letter * 8}-b007-4000-8000-000000000000")
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A file system in memory: these tests write durably some ten thousand times, and the disk is not their matter."""
+    with TemporaryDirectory(dir="/dev/shm") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

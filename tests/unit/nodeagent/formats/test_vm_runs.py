@@ -165,6 +165,11 @@ def test_a_removed_vm_cannot_be_claimed(place: Path, copy: Path, written: VmReco
         claim_run(place, copy, written.uuid, 1, hosts[:1], "k")
 
 
+def test_a_run_names_at_least_one_host(place: Path, copy: Path, written: VmRecord) -> None:
+    with pytest.raises(RunClaimError, match="no host"):
+        claim_run(place, copy, written.uuid, 1, (), "k")
+
+
 def test_a_vm_without_record_cannot_be_claimed(place: Path, record: VmRecord, hosts: Hosts) -> None:
     with pytest.raises(RunClaimError, match="no record"):
         claim_run(place, None, record.uuid, 1, hosts[:1], "k")
