@@ -1,0 +1,37 @@
+"""Refuses generated files that are stale, and links in documents that lead nowhere; `make check` runs it."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from reconciler.cli.crds import render_crds
+from reconciler.planfile.decode import plan_schema
+
+ROOT = Path(__file__).parent.parent
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+
+
+def find_faults() -> list[str]:
+    """Every stale file and every dead link."""
+    faults = []
+    for name, text in render_crds().items():
+        path = ROOT / "crds" / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            faults.append(f"crds/{name} is stale: make crds")
+    wanted = {path.name for path in (ROOT / "crds").glob("*.yaml")} - set(render_crds())
+    faults += [f"crds/{name} belongs to no kind: remove it" for name in sorted(wanted)]
+    schema = json.dumps(plan_schema(), indent=2, sort_keys=True) + "\n"
+    if (ROOT / "docs/plan.schema.json").read_text(encoding="utf-8") != schema:
+        faults.append("docs/plan.schema.json is stale: make docs")
+    for page in sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))):
+        for target in LINK.findall(page.read_text(encoding="utf-8")):
+            if not (page.parent / target).exists():
+                faults.append(f"{page.relative_to(ROOT)}: the link to {target} leads nowhere")
+    return faults
+
+
+if __name__ == "__main__":
+    found = find_faults()
+    print("\n".join(found) or "generated files and links: ok")
+    sys.exit(bool(found))
