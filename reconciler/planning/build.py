@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-import networkx as nx
-
 from reconciler.model.change import Changes, Identities
 from reconciler.model.desired import Desired
 from reconciler.model.observed import Observed
@@ -11,7 +9,7 @@ from reconciler.model.placement import Placement
 from reconciler.model.plan import Basis, Plan, Step
 from reconciler.planning.basis import basis_of
 from reconciler.planning.context import PlanContext, plan_context
-from reconciler.planning.graph import find_cycle, sort_steps
+from reconciler.planning.graph import StepCycleError, sort_steps
 from reconciler.planning.ordering import display_key, order_steps
 from reconciler.planning.rules.disks import plan_disks
 from reconciler.planning.rules.hosts import plan_hosts
@@ -38,8 +36,8 @@ def build_plan(
     problems: tuple[str, ...] = ()
     try:
         steps = sort_steps(steps, display_key(context)) if steps else ()
-    except nx.NetworkXUnfeasible:
-        problems, steps = (f"these steps wait for each other: {find_cycle(steps)}",), ()
+    except StepCycleError as cycle:
+        problems, steps = (f"these steps wait for each other: {cycle}",), ()
     return Plan(
         planner=planner,
         data_center=desired.data_center.meta.id,

@@ -7,12 +7,19 @@ import networkx as nx
 from reconciler.model.plan import Step
 
 
+class StepCycleError(Exception):
+    """Steps wait for each other; the text is the shortest cycle with the rule of each edge."""
+
+
 def sort_steps(steps: Sequence[Step], key: Callable[[Step], tuple[object, ...]]) -> tuple[Step, ...]:
-    """Steps in topological order, ties by key and id. Raises networkx.NetworkXUnfeasible if there is a cycle."""
+    """Steps in topological order, ties by key and id. Raises StepCycleError if there is a cycle."""
     by_id = {step.id: step for step in steps}
     rank = {step.id: (*key(step), step.id) for step in steps}
     order = nx.lexicographical_topological_sort(graph_of(steps), key=rank.__getitem__)
-    return tuple(by_id[name] for name in order)
+    try:
+        return tuple(by_id[name] for name in order)
+    except nx.NetworkXUnfeasible as error:
+        raise StepCycleError(find_cycle(steps)) from error
 
 
 def graph_of(steps: Sequence[Step]) -> "nx.DiGraph[str]":
