@@ -11,7 +11,7 @@ from reconciler.cli.home import Home, find_home
 from reconciler.cli.output import ListFormat, ListOption, print_rows
 from reconciler.cli.statuses import Status
 from reconciler.lab.lifecycle import bring_up, list_status, take_down
-from reconciler.lab.model import Lab, LabHost, plan_lab
+from reconciler.lab.model import DEFAULT_BRIDGE, DEFAULT_SUBNET, Lab, LabHost, plan_lab
 from reconciler.lab.power import power_off, power_on
 from reconciler.lab.state import read_lab
 from reconciler.model.identity import host_uuid
@@ -43,6 +43,10 @@ def up(
             "--data-center", metavar="UUID", help="The data center's spec.uuid: host uuids follow from it."
         ),
     ] = QUICKSTART,
+    bridge: Annotated[
+        str, typer.Option("--bridge", help="The bridge that connects the hosts.")
+    ] = DEFAULT_BRIDGE,
+    subnet: Annotated[str, typer.Option("--subnet", help="Where their addresses lie.")] = DEFAULT_SUBNET,
 ) -> int:
     """Make the lab, or what is missing of it: hosts with libvirt and agent, and shared storage."""
     home = find_home()
@@ -50,7 +54,15 @@ def up(
     command = (str(Path(sys.executable).parent / "ostler-agent"),)
     uuids = {f"h{n}": host_uuid(data_center, object_id(Kind.HOST, f"h{n}")) for n in range(1, hosts + 1)}
     lab = bring_up(
-        plan_lab(home.lab, hosts, host_uuids=uuids, agent_command=command, authorities=home.authorities)
+        plan_lab(
+            home.lab,
+            hosts,
+            bridge=bridge,
+            subnet=subnet,
+            host_uuids=uuids,
+            agent_command=command,
+            authorities=home.authorities,
+        )
     )
     _show(lab, ListFormat.TABLE)
     kind = "KVM" if lab.kvm else "emulated guests (this machine cannot run KVM)"
