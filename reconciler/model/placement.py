@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.model.desired import VirtualMachine
+
 
 class Outcome(StrEnum):
     """What placement decided for a VM."""
@@ -14,11 +16,17 @@ class Outcome(StrEnum):
     UNPLACED = "unplaced"
 
 
+def turn_of(vm: VirtualMachine, *, runs: bool) -> tuple[bool, int, int, str]:
+    """Sort key of the order in which VMs get room: those that run, then higher priority, then larger, then by id."""
+    return (not runs, -vm.priority, -vm.memory_bytes, vm.meta.id)
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """One VM's host. current: where it runs now. because: name of the rule that made it move, or chose it.
 
-    dropped: for an unplaced VM, how many hosts each filter dropped, filters in policy order.
+    dropped: for an unplaced VM, how many hosts each filter dropped, filters in policy order; for one that stays,
+    the filter by which it may not grow there to its declared size.
     """
 
     vm: str

@@ -2,15 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.model.capacity import guest_footprint
+from reconciler.model.capacity import guest_footprint, vm_footprint
 from reconciler.model.change import Identities, Power
-from reconciler.model.desired import Desired, Mobility, VirtualMachine
+from reconciler.model.desired import Desired, Mobility, RestartPolicy, VirtualMachine
 from reconciler.model.observed import Observed, Presence, VmObservation
-from reconciler.model.placement import Assignment, Outcome, Placement
+from reconciler.model.placement import Assignment, Outcome, Placement, turn_of
 from reconciler.placement.demand import VmDemand, demand_of
 from reconciler.placement.policies import NONE
 from reconciler.placement.selection import dropped_by, select_host
 from reconciler.placement.table import HostTable, build_table
+
+START = "start"
+Homeless = tuple[VirtualMachine, VmObservation | None, str]
+"""A VM that needs a host, and the rule by which it may not stay where it is, or START."""
+Growth = tuple[VirtualMachine, str, int]
+"""A VM that takes so many bytes more from the host where it runs."""
 
 
 def place_vms(
@@ -18,22 +24,25 @@ def place_vms(
 ) -> Placement:
     """One assignment a VM that is to run. A VM whose presence is unknown gets none: nothing is planned for it."""
     assignments: dict[str, Assignment] = {}
-    homeless: list[tuple[VirtualMachine, VmObservation | None, str]] = []
+    homeless: list[Homeless] = []
+    growing: list[Growth] = []
     for name, vm in desired.vms.items():
         seen = observed.vms.get(identities.vms[name])
         if seen is not None and seen.presence is Presence.UNKNOWN:
             continue
         running = seen is not None and seen.presence is Presence.RUNNING
         if not running and powers[name] is Power.RUN:
-            homeless.append((vm, seen, "start"))
+            homeless.append((vm, seen, START))
         elif running and powers[name] is not Power.STOP and seen is not None:
             why = reason_to_leave(desired, vm, seen.host)
             if why is None:
                 assignments[name] = Assignment(name, Outcome.STAYS, seen.host, seen.host)
+                if seen.host is not None and (more := growth_of(vm, seen)) > 0:
+                    growing.append((vm, seen.host, more))
             else:
                 homeless.append((vm, seen, why))
-    if homeless:
-        assignments.update(_place(desired, observed, homeless))
+    if homeless or growing:
+        assignments.update(_place(desired, observed, growing, homeless))
     return Placement(dict(sorted(assignments.items())))
 
 
@@ -62,23 +71,44 @@ def used_memory(observed: Observed) -> dict[str, int]:
 
 
 def _place(
-    desired: Desired, observed: Observed, homeless: Iterable[tuple[VirtualMachine, VmObservation | None, str]]
+    desired: Desired, observed: Observed, growing: Iterable[Growth], homeless: Iterable[Homeless]
 ) -> dict[str, Assignment]:
-    """Places VMs: those that run go first, then higher priority, then larger, then by id."""
+    """Room for those that grow where they are, then hosts for the others, each in its turn."""
     used = used_memory(observed)
     tables: dict[str, HostTable] = {}
-    found: dict[str, Assignment] = {}
-    for vm, seen, why in sorted(homeless, key=_turn):
+
+    def table_of(vm: VirtualMachine) -> HostTable:
         if vm.cluster not in tables:
             tables[vm.cluster] = build_table(desired, observed, desired.clusters[vm.cluster], used)
-        found[vm.meta.id] = _assign(demand_of(desired, vm, seen), tables[vm.cluster], vm, why)
+        return tables[vm.cluster]
+
+    found: dict[str, Assignment] = {}
+    for vm, host, more in sorted(growing, key=lambda one: turn_of(one[0], runs=True)):
+        if not _grow(table_of(vm), host, more):
+            found[vm.meta.id] = Assignment(vm.meta.id, Outcome.STAYS, host, host, dropped=(("Memory", 1),))
+    for vm, seen, why in sorted(homeless, key=lambda one: turn_of(one[0], runs=one[2] != START)):
+        found[vm.meta.id] = _assign(demand_of(desired, vm, seen), table_of(vm), vm, why)
     return found
 
 
-def _turn(one: tuple[VirtualMachine, VmObservation | None, str]) -> tuple[bool, int, int, str]:
-    """Sort key of the order in which VMs are placed."""
-    vm, _, why = one
-    return (why == "start", -vm.priority, -vm.memory_bytes, vm.meta.id)
+def _grow(table: HostTable, host: str, more: int) -> bool:
+    """Takes the room that a VM grows by from its host, if there is so much."""
+    position = table.position(host)
+    if position is not None and more > table.free[position]:
+        return False
+    if position is not None:
+        table.free[position] -= more
+    return True
+
+
+def growth_of(vm: VirtualMachine, seen: VmObservation) -> int:
+    """Bytes by which a running VM takes more from its host once this plan has changed or restarted it; 0 if none."""
+    config = seen.guest.config if seen.guest else None
+    if config is None:
+        return 0
+    more = vm_footprint(vm) - guest_footprint(config)
+    live = config.balloon and config.memory.current_bytes < vm.memory_bytes <= config.memory.maximum_bytes
+    return max(0, more) if live or vm.restart_policy is RestartPolicy.WHEN_NEEDED else 0
 
 
 def _assign(demand: VmDemand, table: HostTable, vm: VirtualMachine, why: str) -> Assignment:

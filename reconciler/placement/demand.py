@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from reconciler.model.capacity import vm_footprint
+from reconciler.model.capacity import guest_footprint, vm_footprint
 from reconciler.model.desired import Desired, VirtualMachine
 from reconciler.model.observed import Presence, VmObservation
 
@@ -15,6 +15,7 @@ class VmDemand:
     """One VM as filters and weights see it. current: host id where it runs now. load: percent of one CPU, summed.
 
     bound: hosts to which its state binds it (TPM state lies on the host where it ran last), empty if none.
+    memory_bytes: what it takes where it is to run; released_bytes: what it gives back where it runs now.
     """
 
     vm: str
@@ -28,6 +29,7 @@ class VmDemand:
     pinned: frozenset[str]
     bound: frozenset[str]
     current: str | None
+    released_bytes: int = 0
 
 
 def demand_of(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) -> VmDemand:
@@ -35,18 +37,23 @@ def demand_of(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) 
     record = seen.record if seen else None
     running = seen is not None and seen.presence is Presence.RUNNING
     cluster = desired.clusters[vm.cluster]
+    config = seen.guest.config if seen and running and seen.guest else None
+    taken = guest_footprint(config) if config else 0
     return VmDemand(
         vm=vm.meta.id,
-        memory_bytes=vm_footprint(vm),
+        memory_bytes=max(vm_footprint(vm), taken),
         vcpus=vm.cpu.vcpus,
         load=VCPU_LOAD_PERCENT * vm.cpu.vcpus,
-        machine=record.machine if record else vm.machine or cluster.machine,
-        cpu_model=vm.cpu.model or (record.cpu_model if record else cluster.cpu_model),
+        machine=config.machine if config else record.machine if record else vm.machine or cluster.machine,
+        cpu_model=config.cpu.model
+        if config
+        else vm.cpu.model or (record.cpu_model if record else cluster.cpu_model),
         networks=frozenset(nic.network for nic in vm.nics),
         domains=frozenset(desired.disks[one.disk].storage_domain for one in vm.disks),
         pinned=frozenset(vm.hosts),
         bound=_bound(desired, vm, seen) if vm.tpm and not running else frozenset(),
         current=seen.host if seen and running else None,
+        released_bytes=taken,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodeagent.wire.facts import HostCapabilities, HostState, HostStatistics
+from reconciler.model.bridges import obstacle_to_network
 from reconciler.model.capacity import host_capacity
 from reconciler.model.desired import Cluster, Desired, Host
 from reconciler.model.observed import Observed
@@ -48,7 +49,7 @@ class HostTable:
 
     def remove(self, demand: VmDemand, host: int) -> None:
         """Gives a leaving VM's share back."""
-        self.free[host] += demand.memory_bytes
+        self.free[host] += demand.released_bytes
 
 
 def build_table(desired: Desired, observed: Observed, cluster: Cluster, used: Mapping[str, int]) -> HostTable:
@@ -71,7 +72,7 @@ def build_table(desired: Desired, observed: Observed, cluster: Cluster, used: Ma
         physical=_integers(_first(one.memory_free_bytes if one else (), -1) for _, _, one in hosts),
         swap_used_percent=_integers(_swap_used(state, one) for _, state, one in hosts),
         capabilities=capabilities,
-        networks=tuple(_networks(desired, host) for host, _, _ in hosts),
+        networks=tuple(_networks(desired, host, state) for host, state, _ in hosts),
         domains=tuple(_domains(desired, host) for host, _, _ in hosts),
         index={name: position for position, name in enumerate(ids)},
     )
@@ -111,9 +112,14 @@ def _swap_used(state: HostState, statistics: HostStatistics | None) -> int:
     return max(0, used * 100 // max(1, state.capabilities.memory_bytes))
 
 
-def _networks(desired: Desired, host: Host) -> frozenset[str]:
+def _networks(desired: Desired, host: Host, state: HostState) -> frozenset[str]:
     """Networks that the host has, or will once the plan has made them."""
-    return frozenset((*desired.clusters[host.cluster].networks, *(one.network for one in host.networks)))
+    uplinks = {one.network: one.nic for one in host.networks}
+    return frozenset(
+        name
+        for name in (*desired.clusters[host.cluster].networks, *uplinks)
+        if obstacle_to_network(state, name, desired.networks[name].bridge, uplinks.get(name)) is None
+    )
 
 
 def _domains(desired: Desired, host: Host) -> frozenset[str]:

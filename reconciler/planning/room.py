@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from reconciler.model.capacity import guest_footprint, host_capacity, vm_footprint
+from reconciler.model.change import Verb
+from reconciler.model.placement import turn_of
 from reconciler.model.plan import Edge, Step
 from reconciler.planning.context import PlanContext
 
@@ -12,42 +14,66 @@ def edges_for_room(
 ) -> Iterator[tuple[str, Edge]]:
     """Edges `room-before-arrival`: every order of the steps that keeps them never overfills a host's memory.
 
-    An arrival waits for as many departures, in plan order, as it takes until it fits beside all who stay and
-    all earlier arrivals; so any subset of the departures not waited for may come later.
+    An arrival waits for as many departures as it takes until it fits beside all who stay and grow and all earlier
+    arrivals; so any subset of the departures not waited for may come later. Placement gave room in turns, so
+    stops and departures of earlier turns are enough, and no two steps wait for each other.
     """
+    coming = [(_turn(context, step), step, host) for step, host in arrivals if step.kind != "reboot-vm"]
     leaving: dict[str, list[Step]] = {}
-    for step in departures:
+    for step in sorted(departures, key=lambda one: (one.kind != "stop-vm", _turn(context, one))):
         leaving.setdefault(step.host, []).append(step)
     free: dict[str, int] = {}
-    for step, host in arrivals:
-        if step.kind == "reboot-vm" or host not in context.desired.hosts:
+    for turn, step, host in sorted(coming, key=lambda one: one[0]):
+        if host not in context.desired.hosts:
             continue
         if host not in free:
             free[host] = _free_now(context, host)
-        free[host] -= vm_footprint(context.desired.vms[step.object])
-        waited: list[Step] = []
-        while free[host] < 0 and leaving.get(host):
-            gone = leaving[host].pop(0)
+        free[host] -= _footprint(context, step.object)
+        queue = leaving.get(host, [])
+        while free[host] < 0 and queue and (queue[0].kind == "stop-vm" or _turn(context, queue[0]) < turn):
+            gone = queue.pop(0)
             free[host] += _footprint_of(context, gone)
-            waited.append(gone)
-        for gone in waited:
             yield step.id, Edge(gone.id, "room-before-arrival")
 
 
+def _turn(context: PlanContext, step: Step) -> tuple[bool, int, int, str]:
+    """The turn in which placement gave the VM its room; a VM that no manifest declares only leaves."""
+    vm = context.desired.vms.get(step.object)
+    return (False, 0, 0, step.object) if vm is None else turn_of(vm, runs=step.kind != "start-vm")
+
+
 def _free_now(context: PlanContext, host: str) -> int:
-    """Bytes that the host has left with the guests that it runs now; negative if it is overfull."""
+    """Bytes that the host has left beside the guests that it runs now and what they grow by in this plan; negative
+    if it is overfull."""
     state = context.host(host).state
     if state is None:
         return 0
     percent = context.desired.clusters[context.desired.hosts[host].cluster].memory_overcommit_percent
     used = sum(guest_footprint(guest.config) for guest in state.guests if guest.config)
     used += sum(guest.memory_bytes for guest in state.guests if guest.config is None)
-    return host_capacity(state.capabilities, percent) - used
+    return host_capacity(state.capabilities, percent) - used - _growth(context, host)
+
+
+def _growth(context: PlanContext, host: str) -> int:
+    """Bytes that running guests take more once this plan has changed or restarted them where they are."""
+    grown = 0
+    for change in context.of_verb(Verb.CHANGE_LIVE, Verb.RESTART):
+        seen = context.seen(change.object)
+        config = seen.guest.config if seen and seen.guest and seen.host == host == change.host else None
+        if config is not None:
+            grown += max(0, vm_footprint(context.desired.vms[change.object]) - guest_footprint(config))
+    return grown
+
+
+def _footprint(context: PlanContext, vm: str) -> int:
+    """Bytes that a VM takes where it arrives: as declared, or as it runs if that is more."""
+    seen = context.seen(vm)
+    config = seen.guest.config if seen and seen.guest else None
+    return max(vm_footprint(context.desired.vms[vm]), guest_footprint(config) if config else 0)
 
 
 def _footprint_of(context: PlanContext, departure: Step) -> int:
     """Bytes that a departure gives back."""
-    uuid = departure.args["vm"]
-    seen = context.observed.vms.get(uuid)
+    seen = context.observed.vms.get(departure.args["vm"])
     config = seen.guest.config if seen and seen.guest else None
     return guest_footprint(config) if config else 0
