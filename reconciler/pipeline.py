@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from reconciler.diffing.diff import diff_data_center
 from reconciler.diffing.identity import resolve_identities
 from reconciler.diffing.power import power_of
-from reconciler.model.change import Blocked, Changes, Identities, Power
+from reconciler.model.change import Changes, Identities, Power
 from reconciler.model.desired import Desired
 from reconciler.model.observed import Observed
 from reconciler.model.placement import Placement
@@ -50,25 +50,6 @@ def run_pass(
         name: power_of(vm, observed.vms.get(identities.vms[name]))[0] for name, vm in desired.vms.items()
     }
     placement = place_vms(desired, observed, identities, powers)
-    changes = diff_data_center(desired, observed, identities, placement, options.allow_prune)
-    changes = _withhold(changes, doubtful)
+    changes = diff_data_center(desired, observed, identities, placement, options.allow_prune, doubtful)
     plan = build_plan(desired, observed, identities, placement, changes, PLANNER)
     return Pass(desired, reports, observed, identities, powers, placement, changes, plan)
-
-
-def _withhold(changes: Changes, doubtful: tuple[Blocked, ...]) -> Changes:
-    """Changes without those of objects whose identity a person must settle first."""
-    if not doubtful:
-        return changes
-    names = {one.object for one in doubtful}
-    return Changes(
-        changes=tuple(one for one in changes.changes if one.object not in names),
-        blocked=(*doubtful, *(one for one in changes.blocked if one.object not in names)),
-        deferred=changes.deferred,
-        drift=changes.drift,
-        guests=changes.guests,
-        records=changes.records,
-        disk_records=changes.disk_records,
-        master=changes.master,
-        pool=changes.pool,
-    )

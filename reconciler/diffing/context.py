@@ -1,12 +1,12 @@
 """What every part of the diff reads, and the findings that it hands back."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from nodeagent.wire.facts import HostState
 from reconciler.diffing.records import MacLedger
 from reconciler.model.change import Blocked, Change, Deferred, Drift, Identities
-from reconciler.model.desired import Desired
+from reconciler.model.desired import Desired, StorageDomain
 from reconciler.model.observed import HostObservation, Observed
 from reconciler.model.placement import Placement
 
@@ -17,7 +17,9 @@ Finding = Change | Blocked | Deferred | Drift
 class DiffContext:
     """Inputs of one diff. macs is the one ledger that grows while new addresses are assigned, in id order.
 
-    occupied: uuids of the storage domains on which something managed lies.
+    occupied: uuids of the storage domains on which something managed lies. bridges: by network, the bridge's name
+    that holds in this plan. unusable: ids of disks that no guest can be given now.
+    domains: the declared storage domains by uuid.
     """
 
     desired: Desired
@@ -28,6 +30,9 @@ class DiffContext:
     master: str | None
     workers: tuple[str, ...] = ()
     occupied: frozenset[str] = frozenset()
+    bridges: Mapping[str, str] = field(default_factory=dict)
+    unusable: frozenset[str] = frozenset()
+    domains: Mapping[str, StorageDomain] = field(default_factory=dict)
 
     def answering_hosts(self) -> Iterable[tuple[HostObservation, HostState]]:
         """Declared hosts that answer, with their state, by id."""

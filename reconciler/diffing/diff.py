@@ -1,15 +1,17 @@
 """The whole diff of a data center, object by object in id order."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from nodeagent.wire.guest import GuestConfig
-from nodeagent.wire.records import DiskRecord, PoolRecord, VmRecord
+from nodeagent.wire.records import DiskRecord
+from reconciler.diffing.bridges import block_renames, bridges_in_use, effective_bridges
 from reconciler.diffing.context import DiffContext, Finding, find_workers, master_of, occupied_domains
 from reconciler.diffing.hosts import diff_host
 from reconciler.diffing.records import disk_record, used_macs
 from reconciler.diffing.removals import block_mass_removal, diff_vanished, find_vanished
 from reconciler.diffing.storage import diff_disk, diff_pool, diff_storage_domain
-from reconciler.diffing.vms import diff_vm
+from reconciler.diffing.vms import VmDiff, diff_vm
+from reconciler.diffing.withholding import unusable_disks, withhold_locked, withhold_undrained
 from reconciler.model.change import Blocked, Change, Changes, Deferred, Drift, Identities, Verb
 from reconciler.model.desired import Desired
 from reconciler.model.observed import Observed
@@ -24,8 +26,13 @@ def diff_data_center(
     identities: Identities,
     placement: Placement,
     allow_prune: int = 0,
+    doubtful: tuple[Blocked, ...] = (),
 ) -> Changes:
-    """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once."""
+    """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once.
+
+    doubtful: objects whose identity a person must settle first; nothing is planned for them.
+    """
+    in_use = bridges_in_use(desired, observed)
     context = DiffContext(
         desired,
         observed,
@@ -35,24 +42,23 @@ def diff_data_center(
         master=master_of(desired, observed),
         workers=find_workers(desired, observed),
         occupied=occupied_domains(observed),
+        bridges=effective_bridges(desired, in_use),
+        domains={one.uuid: one for one in desired.storage_domains.values()},
     )
     mass = block_mass_removal(context, allow_prune)
     if mass is not None:
         return Changes(blocked=(mass,), master=context.master)
-    guests: dict[str, GuestConfig] = {}
-    records: dict[str, VmRecord] = {}
-    findings = list(_infrastructure(context))
-    for name, vm in desired.vms.items():
-        result = diff_vm(context, vm)
-        findings.extend(result.findings)
-        if result.findings and result.guest is not None and result.record is not None:
-            guests[name], records[name] = result.guest, result.record
-    for record in find_vanished(context):
-        findings.extend(diff_vanished(context, record))
-    findings.extend(_strangers(context))
-    findings = _without_locked(context, findings)
-    pool = diff_pool(context, _domains_to_make(context, findings))
-    return _collect(findings, guests, records, _disk_records(context, findings), context, pool)
+    unsettled = {one.object for one in doubtful}
+    findings: list[Finding] = [*doubtful, *block_renames(desired, in_use)]
+    findings += (one for one in _infrastructure(context) if one.object not in unsettled)
+    findings = withhold_locked(context, findings)
+    context = replace(context, unusable=unusable_disks(context, findings))
+    diffs = {name: diff_vm(context, vm) for name, vm in desired.vms.items() if name not in unsettled}
+    rest = [one for diff in diffs.values() for one in diff.findings]
+    rest += (one for record in find_vanished(context) for one in diff_vanished(context, record))
+    rest += _strangers(context)
+    findings = withhold_undrained(context, [*findings, *withhold_locked(context, rest)])
+    return _collect(context, findings, diffs)
 
 
 def _infrastructure(context: DiffContext) -> Iterator[Finding]:
@@ -89,23 +95,6 @@ def _strangers(context: DiffContext) -> Iterator[Finding]:
             )
 
 
-def _without_locked(context: DiffContext, findings: Iterable[Finding]) -> list[Finding]:
-    """Findings without the changes of objects that an order not yet ended has locked; those are deferred."""
-    kept: list[Finding] = []
-    locked: dict[str, Deferred] = {}
-    for one in findings:
-        order = context.observed.open_orders.get(one.object) if isinstance(one, Change) else None
-        if order is None:
-            kept.append(one)
-        else:
-            locked[one.object] = Deferred(
-                one.object,
-                f"order {order.kind} is {order.state} on {order.host}",
-                "it has ended, or was settled",
-            )
-    return [*kept, *locked.values()]
-
-
 def _disk_records(context: DiffContext, findings: Iterable[Finding]) -> dict[str, DiskRecord]:
     """Records of the disks that this plan makes or changes."""
     records = {}
@@ -117,24 +106,17 @@ def _disk_records(context: DiffContext, findings: Iterable[Finding]) -> dict[str
     return records
 
 
-def _collect(
-    findings: Iterable[Finding],
-    guests: dict[str, GuestConfig],
-    records: dict[str, VmRecord],
-    disk_records: dict[str, DiskRecord],
-    context: DiffContext,
-    pool: PoolRecord | None,
-) -> Changes:
-    """Findings sorted into the value that planning reads."""
-    every = list(findings)
+def _collect(context: DiffContext, findings: Sequence[Finding], diffs: Mapping[str, VmDiff]) -> Changes:
+    """Findings sorted into the value that planning reads, with what the changes carry."""
+    made = {name: diff for name, diff in diffs.items() if diff.findings}
     return Changes(
-        changes=tuple(one for one in every if isinstance(one, Change)),
-        blocked=tuple(one for one in every if isinstance(one, Blocked)),
-        deferred=tuple(one for one in every if isinstance(one, Deferred)),
-        drift=tuple(one for one in every if isinstance(one, Drift)),
-        guests=guests,
-        records=records,
-        disk_records=disk_records,
+        changes=tuple(one for one in findings if isinstance(one, Change)),
+        blocked=tuple(one for one in findings if isinstance(one, Blocked)),
+        deferred=tuple(one for one in findings if isinstance(one, Deferred)),
+        drift=tuple(one for one in findings if isinstance(one, Drift)),
+        guests={name: diff.guest for name, diff in made.items() if diff.guest is not None},
+        records={name: diff.record for name, diff in made.items() if diff.record is not None},
+        disk_records=_disk_records(context, findings),
         master=context.master,
-        pool=pool,
+        pool=diff_pool(context, _domains_to_make(context, findings)),
     )

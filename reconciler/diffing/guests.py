@@ -1,5 +1,7 @@
 """A declared VM as the guest that it is to be: references resolved, what was decided once taken from its record."""
 
+from collections.abc import Mapping
+
 from nodeagent.wire.guest import (
     CdromConfig,
     CpuConfig,
@@ -23,8 +25,13 @@ def expected_guest(
     vm: VirtualMachine,
     record: VmRecord,
     run: int,
+    bridges: Mapping[str, str],
 ) -> GuestConfig:
-    """The whole guest of `vm` for run number `run`. MACs, PCI addresses, machine and CPU model come from its record."""
+    """The whole guest of `vm` for run number `run`. MACs, PCI addresses, machine and CPU model come from its record,
+    format and place of its disks from the images that there are.
+
+    bridges: by network, the bridge's name that holds in this plan.
+    """
     return GuestConfig(
         uuid=record.uuid,
         object=vm.meta.id,
@@ -38,7 +45,7 @@ def expected_guest(
         kernel=vm.kernel,
         disks=_disks(desired, observed, identities, vm),
         cdrom=_cdrom(desired, vm.cdrom),
-        nics=_nics(desired, vm, record),
+        nics=_nics(bridges, vm, record),
         vnc=VncConfig(str(vm.vnc.password) if vm.vnc.password else None) if vm.vnc else None,
         serial=vm.serial,
         balloon=vm.balloon,
@@ -63,14 +70,16 @@ def _disks(
         disk = desired.disks[attachment.disk]
         image = identities.disks[attachment.disk]
         seen = observed.disks.get(image)
+        there = seen.volume if seen else None
+        domain = desired.storage_domains[disk.storage_domain].uuid
         volume = seen.record.volume if seen and seen.record else disk_volume_uuid(image)
         found.append(
             DiskConfig(
                 name=attachment.disk,
-                storage_domain=desired.storage_domains[disk.storage_domain].uuid,
+                storage_domain=seen.storage_domain if seen and there else domain,
                 image=image,
                 volume=volume,
-                format=disk.format,
+                format=there.format if there else disk.format,
                 bus=attachment.bus,
                 boot_order=attachment.boot_order,
                 read_only=attachment.read_only,
@@ -86,13 +95,13 @@ def _cdrom(desired: Desired, cdrom: Cdrom | None) -> CdromConfig | None:
     return CdromConfig(desired.storage_domains[cdrom.storage_domain].uuid, cdrom.file)
 
 
-def _nics(desired: Desired, vm: VirtualMachine, record: VmRecord) -> tuple[NicConfig, ...]:
+def _nics(bridges: Mapping[str, str], vm: VirtualMachine, record: VmRecord) -> tuple[NicConfig, ...]:
     """Cards in declared order; a declared MAC goes before the one in the record."""
     return tuple(
         NicConfig(
             name=nic.name,
             network=nic.network,
-            bridge=desired.networks[nic.network].bridge,
+            bridge=bridges[nic.network],
             mac=nic.mac or record.macs[nic.name],
             model=nic.model,
             link=nic.link,

@@ -5,50 +5,48 @@ from collections.abc import Iterator
 from nodeagent.wire.facts import HostState, NetworkFacts
 from reconciler.diffing.context import DiffContext, Finding, domain_name, objection_to_letting_go
 from reconciler.diffing.fields import effect_of
-from reconciler.model.change import Blocked, Change, FieldChange, Reason, Verb
+from reconciler.model.bridges import obstacle_to_network
+from reconciler.model.change import Blocked, Change, Deferred, FieldChange, Reason, Verb
 from reconciler.model.desired import Host
 from reconciler.model.observed import HostObservation
 
-WHY_SILENT = {
-    "silent": "it does not answer",
-    "unknown": "it has not answered yet",
-    "refused": "it refuses to answer",
-}
-
 
 def diff_host(context: DiffContext, host: Host) -> Iterator[Finding]:
-    """Everything to do on one host. A host that does not answer is blocked, and so is one that is another."""
+    """Everything to do on one host. One that does not answer is blocked, or deferred while it may still answer."""
     seen = context.observed.hosts.get(host.meta.id)
     if seen is None or not seen.answering or seen.state is None:
-        yield _silent(host, seen)
+        yield _silent(context, host, seen)
         return
     state = seen.state
-    if state.host_uuid != host.uuid:
-        yield _impostor(host, state)
-        return
     yield from _storage(context, host, state)
     yield from _networks(context, host, state)
     yield from _maintenance(host, state)
 
 
-def _silent(host: Host, seen: HostObservation | None) -> Blocked:
-    """Why nothing is planned on this host."""
+def _silent(context: DiffContext, host: Host, seen: HostObservation | None) -> Finding:
+    """Why nothing is planned on this host, and who must act."""
+    name = host.meta.id
     status = seen.status if seen else "unknown"
     detail = f" ({seen.detail})" if seen and seen.detail else ""
+    proof = context.observed.off.get(name)
+    if status == "unknown":
+        return Deferred(name, f"it has not answered yet{detail}", "it answers, or counts as silent")
+    if status == "refused":
+        return Blocked(
+            name,
+            f"it refuses to answer{detail}",
+            f"mend what it says, or correct address and uuid of {name}; a host that refuses is alive",
+        )
+    if proof is not None:
+        return Blocked(
+            name,
+            f"it is off ({proof}){detail}; its VMs may start elsewhere",
+            "bring the host back, or take its manifest away",
+        )
     return Blocked(
-        host.meta.id,
-        f"{WHY_SILENT.get(status, 'it does not answer')}{detail}",
-        f"bring the host or its agent back (ostler-agent check on it tells what is wrong); its VMs are "
-        f"started elsewhere only once it is proven off, by `ostler host confirm-off {host.meta.id}` for example",
-    )
-
-
-def _impostor(host: Host, state: HostState) -> Blocked:
-    """Another machine answers at the host's address."""
-    return Blocked(
-        host.meta.id,
-        f"{host.address} answers as host {state.host_uuid}, declared is {host.uuid}",
-        "correct address or uuid in the manifest, or enrol the agent anew",
+        name,
+        f"it does not answer{detail}; its VMs start elsewhere only once it is proven off",
+        f"bring the host or its agent back (ostler-agent check), or confirm that it is off: `ostler host confirm-off {name}`",
     )
 
 
@@ -91,21 +89,22 @@ def _networks(context: DiffContext, host: Host, state: HostState) -> Iterator[Fi
     uplinks = {one.network: one.nic for one in host.networks}
     names = dict.fromkeys((*context.desired.clusters[host.cluster].networks, *uplinks))
     present = {one.network: one for one in state.networks if one.network is not None}
-    taken = {one.bridge: one for one in state.networks if one.network is None}
     for name in names:
-        network = context.desired.networks[name]
+        network, bridge = context.desired.networks[name], context.bridges[name]
         here = present.get(name)
-        if here is None and network.bridge in taken:
+        made = (FieldChange("net.bridge", here.bridge if here else None, bridge, effect_of("net.bridge")),)
+        obstacle = obstacle_to_network(state, name, bridge, uplinks.get(name))
+        if obstacle is not None:
             yield Blocked(
                 host.meta.id,
-                f"bridge {network.bridge} of {name} exists and is not Ostler's",
-                f"remove it on the host, or give {name} another bridge name",
+                f"{name} cannot be made: {obstacle}",
+                f"mend that on the host, or declare another bridge or NIC for {name}",
             )
         elif here is None:
-            yield _network_change(host, Verb.ADD_NETWORK, name, "network-on-every-host")
-        elif here.bridge != network.bridge:
+            yield _network_change(host, Verb.ADD_NETWORK, name, "network-on-every-host", made)
+        elif here.bridge != bridge:
             yield _network_change(host, Verb.REMOVE_NETWORK, name, "bridge-renamed")
-            yield _network_change(host, Verb.ADD_NETWORK, name, "bridge-renamed")
+            yield _network_change(host, Verb.ADD_NETWORK, name, "bridge-renamed", made)
         else:
             fields = tuple(_network_fields(here, uplinks.get(name), network.mtu))
             if fields:

@@ -202,7 +202,7 @@ def _network_before_guest(context: PlanContext, index: StepIndex) -> Iterator[Ar
 
 def _guest_before_network_removal(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
     for removal in index.of("remove-network"):
-        for step in index.of("update-nic", "detach-nic", "stop-vm", "migrate-vm"):
+        for step in index.of("update-nic", "detach-nic", "stop-vm", "migrate-vm", "reboot-vm"):
             if step.host == removal.host:
                 yield removal.id, Edge(step.id, "guests-leave-before-network")
         for made in index.by_place.get(("create-network", removal.host), ()):
@@ -243,37 +243,40 @@ def _disk_before_guest(context: PlanContext, index: StepIndex) -> Iterator[Arrow
                 yield step.id, Edge(disks[attachment.disk].id, "grow-before-migration")
 
 
-def _record_before_rest(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
-    """Within one VM: record, exit, stop, live changes, then what moves or starts it, then its removal."""
-    chain = (
-        "write-vm-record",
-        "record-exit",
-        "stop-vm",
-        "live",
-        "migrate-vm",
-        "start-vm",
-        "reboot-vm",
-        "remove-vm",
-    )
-    rules = {
-        "record-exit": "record-before-exit",
-        "stop-vm": "record-before-stop",
-        "live": "record-before-change",
-        "migrate-vm": "change-before-migration",
-        "start-vm": "record-before-start",
-        "reboot-vm": "record-before-restart",
-        "remove-vm": "stop-before-removal",
-    }
+CHAIN = {
+    "write-vm-record": "record",
+    "record-exit": "exit",
+    "stop-vm": "stop",
+    "live": "change",
+    "migrate-vm": "migration",
+    "live-there": "change",
+    "start-vm": "start",
+    "reboot-vm": "restart",
+    "remove-vm": "removal",
+}
+"""The life of one VM within a plan, link by link: rules are named after two links, as in `record-before-start`."""
+
+
+def _one_vm_in_order(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    """Within one VM: record, exit, stop, live changes, what moves it, what changes it there, start, removal."""
     for steps in index.by_object.values():
+        moved_from = next((step.host for step in steps if step.kind == "migrate-vm"), None)
         groups: dict[str, list[Step]] = defaultdict(list)
         for step in steps:
-            groups["live" if step.kind in LIVE_KINDS else step.kind].append(step)
-        previous: list[Step] = []
-        for link in chain:
-            for step in groups.get(link, ()):
-                for before in previous:
-                    yield step.id, Edge(before.id, rules[link])
-            previous = groups.get(link) or previous
+            groups[_link(step, moved_from)].append(step)
+        present = [link for link in CHAIN if link in groups]
+        for earlier, later in pairwise(present):
+            rule = f"{CHAIN[earlier]}-before-{CHAIN[later]}"
+            for step in groups[later]:
+                for before in groups[earlier]:
+                    yield step.id, Edge(before.id, rule)
+
+
+def _link(step: Step, moved_from: str | None) -> str:
+    """Which link of the chain a step is; a live change on the host to which the VM moves comes after the move."""
+    if step.kind not in LIVE_KINDS:
+        return step.kind
+    return "live" if moved_from in (None, step.host) else "live-there"
 
 
 def _disk_record_before_growth(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
@@ -316,7 +319,7 @@ RULES: tuple[Rule, ...] = (
     _open_host_before_guest,
     _drain_before_maintenance,
     _disk_before_guest,
-    _record_before_rest,
+    _one_vm_in_order,
     _disk_record_before_growth,
     _guest_before_disk_removal,
     _use_before_disconnection,

@@ -34,33 +34,33 @@ def _network(context: PlanContext, change: Change) -> Step:
     if change.verb is Verb.REMOVE_NETWORK:
         return _removal(context, change)
     network = context.desired.networks[name]
+    bridge = change.fields[0].after if change.verb is Verb.ADD_NETWORK else _bridge_of(context, host, name)
     nic = next((one.nic for one in context.desired.hosts[host].networks if one.network == name), None)
     uplink = f" over {nic}" if nic else ", inside the host only"
     if change.verb is Verb.ADD_NETWORK:
         return make_step(
             change,
-            CreateNetwork(name, network.bridge, network.mtu, nic),
+            CreateNetwork(name, bridge, network.mtu, nic),
             verb=f"add-network-{name_of(name)}",
             host=host,
-            summary=f"make bridge {network.bridge} for {name}{uplink}, MTU {network.mtu}",
-            expects=(Expectation(f"network/{network.bridge}", "present", value=False),),
+            summary=f"make bridge {bridge} for {name}{uplink}, MTU {network.mtu}",
+            expects=(Expectation(f"network/{bridge}", "present", value=False),),
         )
     changes = ", ".join(str(one) for one in change.fields)
     return make_step(
         change,
-        UpdateNetwork(name, network.bridge, network.mtu, nic),
+        UpdateNetwork(name, bridge, network.mtu, nic),
         verb=f"update-network-{name_of(name)}",
         host=host,
-        summary=f"change bridge {network.bridge} of {name}: {changes}",
-        expects=(Expectation(f"network/{network.bridge}", "present", value=True),),
+        summary=f"change bridge {bridge} of {name}: {changes}",
+        expects=(Expectation(f"network/{bridge}", "present", value=True),),
     )
 
 
 def _removal(context: PlanContext, change: Change) -> Step:
     """Removing a bridge that is there."""
     host, name = str(change.host), str(change.subject)
-    state = context.host(host).state
-    bridge = next(one.bridge for one in state.networks if one.network == name) if state else ""
+    bridge = _bridge_of(context, host, name)
     return make_step(
         change,
         RemoveNetwork(name, bridge),
@@ -69,3 +69,9 @@ def _removal(context: PlanContext, change: Change) -> Step:
         summary=f"remove bridge {bridge} of {name}",
         expects=(Expectation(f"network/{bridge}", "present", value=True),),
     )
+
+
+def _bridge_of(context: PlanContext, host: str, network: str) -> str:
+    """The bridge by which a host has a network now."""
+    state = context.host(host).state
+    return next(one.bridge for one in state.networks if one.network == network) if state else ""

@@ -163,7 +163,8 @@ def _restart(context: PlanContext, change: Change) -> Step:
     """Stopping and starting in one order, because a manifest asked for it."""
     seen = _known(context, change)
     vm = context.desired.vms[change.object]
-    config = replace(context.changes.guests[change.object], run=_run_number(seen) + 1)
+    run = _run_number(seen) + (0 if change.host == seen.host else 1)
+    config = replace(context.changes.guests[change.object], run=run + 1)
     patience = vm.shutdown_ms or UNHURRIED_SHUTDOWN_MS
     fields = ", ".join(one.field.removeprefix("vm.") for one in change.fields)
     return make_step(
@@ -174,7 +175,7 @@ def _restart(context: PlanContext, change: Change) -> Step:
         summary=f"restart for {fields}",
         expects=_running(seen),
         disruption=Disruption.RESTART,
-        evidence=Evidence("here", _run_number(seen)),
+        evidence=Evidence("here", run),
         estimate=Estimate(seconds=15, downtime_ms=15_000),
         timeout_ms=patience + STOP_GRACE_MS + START_TIMEOUT_MS,
         secrets=(config.vnc.password,) if config.vnc and config.vnc.password else (),

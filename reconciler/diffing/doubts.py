@@ -1,0 +1,135 @@
+"""Why nothing may be planned for a VM: it may run out of sight, its record cannot be relied on, or nobody could act."""
+
+from collections.abc import Iterable
+
+from reconciler.diffing.context import DiffContext
+from reconciler.diffing.records import copy_domain
+from reconciler.model.change import Blocked, Deferred
+from reconciler.model.desired import VirtualMachine
+from reconciler.model.observed import Presence, VmObservation
+
+WAIT = "it answers, or counts as silent"
+
+
+def find_doubt(
+    context: DiffContext, vm: VirtualMachine, seen: VmObservation | None
+) -> Blocked | Deferred | None:
+    """The first doubt that forbids to plan anything for this VM; deferred where only time is needed."""
+    name = vm.meta.id
+    order = context.observed.open_orders.get(name)
+    order_host = context.observed.hosts.get(order.host) if order is not None else None
+    if order is not None and order_host is not None and order_host.answering:
+        return Deferred(
+            name, f"order {order.kind} is {order.state} on {order.host}", "it has ended, or was settled"
+        )
+    consent = vm.meta.allow_destroy
+    uuid = context.identities.vms[name]
+    if consent is not None and consent != uuid:
+        return Blocked(
+            name,
+            f"its consent names {consent}, which is not this VM ({uuid})",
+            f'write ostler.dev/allow-destroy: "{uuid}", or take the annotation away',
+        )
+    return _doubt_of_presence(context, name, seen) or _doubt_of_record(name, seen) or _nobody(context, vm)
+
+
+def _doubt_of_presence(
+    context: DiffContext, name: str, seen: VmObservation | None
+) -> Blocked | Deferred | None:
+    if seen is None and context.observed.newcomer_evidence is None:
+        return _doubted(
+            context, name, "it is not known whether it ever ran", None, context.observed.newcomer_doubts
+        )
+    if seen is None:
+        return None
+    if seen.presence is Presence.UNKNOWN:
+        return _doubted(context, name, "it is not known whether it runs", seen, seen.doubts)
+    hosts = [one.host for one in seen.guests if one.facts.state != "incoming"]
+    if len(hosts) > 1:
+        return Blocked(
+            name,
+            f"it runs on {' and '.join(hosts)} at once",
+            "stop the wrong one with virsh destroy on its host, then check its disks",
+        )
+    return None
+
+
+def _doubted(
+    context: DiffContext, name: str, what: str, seen: VmObservation | None, doubts: Iterable[str]
+) -> Blocked | Deferred:
+    """Blocked for what a person must look at; deferred while every host in doubt may yet answer."""
+    doubts = tuple(doubts)
+    reason = f"{what}: {', '.join(describe_doubt(context, one, seen) for one in doubts) or 'nobody can tell'}"
+    states = {_status(context, one) for one in doubts}
+    if states == {"unknown"}:
+        return Deferred(name, reason, WAIT)
+    silent = [one for one in doubts if _status(context, one) == "silent"]
+    advice = []
+    if silent:
+        commands = ", ".join(f"`ostler host confirm-off {one}`" for one in silent)
+        advice.append(f"bring {' and '.join(silent)} back, fence, or confirm that it is off: {commands}")
+    if "storage" in states:
+        advice.append("bring the storage back")
+    if "refused" in states:
+        advice.append("mend what the host says; a host that refuses is alive")
+    if states & {"answering"}:
+        advice.append("look there with virsh list and ps, and end what should not run")
+    return Blocked(name, reason, "; ".join(advice) or "bring the hosts back")
+
+
+def _status(context: DiffContext, doubt: str) -> str:
+    """What kind of thing is in doubt: storage, or a host's status."""
+    if doubt.startswith(("sd/", "dc/")):
+        return "storage"
+    host = context.observed.hosts.get(doubt)
+    return "silent" if host is None else host.status
+
+
+def describe_doubt(context: DiffContext, doubt: str, seen: VmObservation | None = None) -> str:
+    """`host/h1 does not answer`: what is in doubt about a host, or a storage domain, and why."""
+    host = context.observed.hosts.get(doubt)
+    match _status(context, doubt):
+        case "storage":
+            return f"{doubt} could not be read"
+        case "silent":
+            nobody = "" if doubt in context.desired.hosts else ", and no manifest declares it"
+            return f"{doubt} does not answer{nobody}"
+        case "refused":
+            return f"{doubt} refuses to answer{f' ({host.detail})' if host and host.detail else ''}"
+        case "unknown":
+            return f"{doubt} has not answered yet"
+    state = host.state if host else None
+    if state is not None and not state.guests_complete:
+        return f"{doubt} did not list all its guests"
+    if state is not None and seen is not None and seen.uuid in state.processes:
+        return f"{doubt} has a QEMU process of it that libvirt does not list"
+    return f"{doubt} may be about to run it"
+
+
+def _doubt_of_record(name: str, seen: VmObservation | None) -> Blocked | None:
+    if seen is None or seen.record_state not in ("unreadable", "unknown"):
+        return None
+    goes_on = "it goes on as it is" if seen.presence is Presence.RUNNING else "it is not started"
+    if seen.record_state == "unknown":
+        return Blocked(name, f"its record on storage is out of reach; {goes_on}", "bring the storage back")
+    return Blocked(
+        name,
+        f"its record on storage is damaged; {goes_on}",
+        f"restore master/vms/{seen.uuid}/ostler.json from its copy or a backup",
+    )
+
+
+def _nobody(context: DiffContext, vm: VirtualMachine) -> Blocked | None:
+    """Why nothing can be done: there is nowhere to keep its record, or nobody who could write it."""
+    if context.master is None:
+        return Blocked(vm.meta.id, "there is no storage domain for its record", "declare a StorageDomain")
+    copy = copy_domain(context.desired, context.master, vm)
+    places = [context.domains.get(uuid) for uuid in (context.master, copy) if uuid is not None]
+    local = {one.host for one in places if one is not None and one.host is not None}
+    if not context.workers or len(local) > 1 or any(one not in context.workers for one in local):
+        return Blocked(
+            vm.meta.id,
+            "no host that could write its record answers",
+            f"bring {' and '.join(sorted(local)) or 'one of the hosts'} back",
+        )
+    return None

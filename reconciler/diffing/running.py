@@ -1,0 +1,186 @@
+"""A running guest against its manifest: what changes live, what waits for its next start, what restarts or moves it."""
+
+from collections.abc import Iterator
+
+from nodeagent.wire.guest import GuestConfig
+from reconciler.diffing.compare import compare_guest
+from reconciler.diffing.context import DiffContext, Finding
+from reconciler.diffing.doubts import describe_doubt
+from reconciler.model.change import Blocked, Change, Deferred, Drift, Effect, FieldChange, Reason, Verb
+from reconciler.model.desired import RestartPolicy, VirtualMachine
+from reconciler.model.observed import VmObservation
+from reconciler.model.placement import Assignment, Outcome
+
+
+def diff_running(
+    context: DiffContext, vm: VirtualMachine, seen: VmObservation, guest: GuestConfig
+) -> Iterator[Finding]:
+    """Findings of a VM that runs and is to go on running."""
+    assignment = context.placement.assignments.get(vm.meta.id)
+    leaves = assignment is not None and assignment.outcome is not Outcome.STAYS
+    differing = _differing(context, vm, seen, guest)
+    cluster = _cluster_change(context, vm, seen)
+    if cluster is not None:
+        yield cluster
+    live = tuple(one for one in differing if one.effect is Effect.LIVE)
+    pending = tuple(one for one in differing if one.effect is Effect.NEXT_START)
+    restarts = bool(pending) and vm.restart_policy is RestartPolicy.WHEN_NEEDED
+    if assignment is not None and not leaves and assignment.dropped:
+        grows = tuple(one for one in live if _grows(one))
+        yield from _no_room(assignment, (*grows, *(pending if restarts else ())))
+        live, restarts = tuple(one for one in live if one not in grows), False
+    moves = assignment is not None and assignment.outcome is Outcome.MOVES
+    obstacle = objection_to_power(context, vm, seen) if restarts or leaves else None
+    if obstacle is not None:
+        yield obstacle
+        restarts = moves = False
+    if restarts and (moves or not leaves):
+        where = assignment.host if assignment is not None and moves else seen.host
+        yield Change(
+            vm.meta.id,
+            Verb.RESTART,
+            (Reason("restart-when-needed", "spec.restartPolicy"),),
+            host=where,
+            fields=(*live, *pending),
+        )
+    else:
+        later = tuple(one for one in live if moves and _grows(one))
+        yield from _in_place(vm, seen, tuple(one for one in live if one not in later), pending)
+        if later and assignment is not None:
+            why = (Reason("fields-differ"), Reason("grows-where-there-is-room", assignment.host or ""))
+            yield Change(vm.meta.id, Verb.CHANGE_LIVE, why, host=assignment.host, fields=later)
+    if assignment is not None and moves:
+        yield Change(
+            vm.meta.id, Verb.MIGRATE, (Reason(assignment.because),), host=seen.host, subject=assignment.host
+        )
+    elif assignment is not None and leaves and obstacle is None:
+        yield _stuck(vm, seen, assignment)
+
+
+def objection_to_power(context: DiffContext, vm: VirtualMachine, seen: VmObservation) -> Blocked | None:
+    """Why a running VM may not be stopped, restarted or moved: another host may run it as well, and its disks must
+    not be given free; or a disk that it attaches cannot be used."""
+    if seen.doubts:
+        doubts = ", ".join(describe_doubt(context, one, seen) for one in seen.doubts)
+        return Blocked(
+            vm.meta.id,
+            f"it runs on {seen.host} and may run elsewhere as well, so it is neither stopped nor moved: {doubts}",
+            f"bring {' and '.join(seen.doubts)} back, or confirm that it is off: `ostler host confirm-off HOST`",
+        )
+    return None
+
+
+def objection_to_disks(context: DiffContext, vm: VirtualMachine) -> Blocked | None:
+    """Why a VM cannot be started: a disk that it attaches cannot be used now."""
+    lacking = [one.disk for one in vm.disks if one.disk in context.unusable]
+    if not lacking:
+        return None
+    return Blocked(
+        vm.meta.id,
+        f"it cannot start without {' and '.join(lacking)}",
+        f"see what the plan says of {' and '.join(lacking)}",
+    )
+
+
+def _differing(
+    context: DiffContext, vm: VirtualMachine, seen: VmObservation, guest: GuestConfig
+) -> tuple[FieldChange, ...]:
+    """Fields that differ and may be changed. Disks are left alone that are not Ostler's, as an adopted guest may have
+    them; and all of them while one of the VM's disks cannot be told."""
+    if seen.guest is None or seen.guest.config is None:
+        return ()
+    have = seen.guest.config
+    unsure = any(one.disk in context.unusable for one in vm.disks)
+    return tuple(
+        one
+        for one in compare_guest(guest, have)
+        if not (one.field == "vm.disks" and (unsure or _is_foreign_disk(context, one, have)))
+    )
+
+
+def _is_foreign_disk(context: DiffContext, change: FieldChange, have: GuestConfig) -> bool:
+    """Whether the change would unplug a disk that is not Ostler's."""
+    if change.before is None:
+        return False
+    image = next((disk.image for disk in have.disks if disk.name == change.before), None)
+    return image not in context.observed.disks
+
+
+def _grows(change: FieldChange) -> bool:
+    """Whether the change makes the guest take more memory from its host."""
+    return change.field == "vm.memory" and bool(change.after > change.before)
+
+
+def _no_room(assignment: Assignment, grows: tuple[FieldChange, ...]) -> Iterator[Blocked]:
+    """A VM that may stay where it is, and may not grow there."""
+    if grows:
+        yield Blocked(
+            assignment.vm,
+            f"{assignment.host} has no room for it to grow",
+            "make room on the host, or pin the VM to one that has it (spec.placement.hosts)",
+            grows,
+        )
+
+
+def _in_place(
+    vm: VirtualMachine, seen: VmObservation, live: tuple[FieldChange, ...], pending: tuple[FieldChange, ...]
+) -> Iterator[Finding]:
+    """Changes of the running guest, and what waits for its next start."""
+    if live:
+        yield from _drifted(vm, seen, live)
+        yield Change(vm.meta.id, Verb.CHANGE_LIVE, (Reason("fields-differ"),), host=seen.host, fields=live)
+    if pending:
+        hint = (
+            ""
+            if vm.restart_policy is RestartPolicy.WHEN_NEEDED
+            else " (restartPolicy: WhenNeeded lets a plan restart it)"
+        )
+        yield Deferred(vm.meta.id, "the running guest is not as declared", f"its next start{hint}", pending)
+
+
+def _drifted(vm: VirtualMachine, seen: VmObservation, live: tuple[FieldChange, ...]) -> Iterator[Drift]:
+    """Live fields that differ although the manifest is the one that was applied last."""
+    if seen.record is not None and seen.record.manifest_digest == vm.meta.digest:
+        what = ", ".join(
+            f"{one.field} is {one.show(one.before)}, declared {one.show(one.after)}" for one in live
+        )
+        yield Drift(
+            vm.meta.id,
+            what,
+            "the manifest did not change: somebody changed the guest, or an earlier change failed",
+        )
+
+
+def _cluster_change(context: DiffContext, vm: VirtualMachine, seen: VmObservation) -> Blocked | None:
+    """A running VM whose manifest names another cluster than that of its host."""
+    host = context.desired.hosts.get(seen.host or "")
+    if host is None or host.cluster == vm.cluster:
+        return None
+    field = FieldChange("vm.cluster", host.cluster, vm.cluster, Effect.REFUSE)
+    return Blocked(
+        vm.meta.id, "a running VM stays in its cluster", "stop it, change the cluster, start it", (field,)
+    )
+
+
+def _stuck(vm: VirtualMachine, seen: VmObservation, assignment: Assignment) -> Blocked:
+    """A VM that must leave its host and cannot."""
+    must = f"it must leave {seen.host} ({assignment.because})"
+    if assignment.dropped and assignment.dropped[0][0] == "Migration not allowed":
+        return Blocked(
+            vm.meta.id,
+            f"{must} and may not be migrated (spec.placement.migration: Pinned)",
+            "shut it down, or allow its migration",
+        )
+    return Blocked(
+        vm.meta.id,
+        f"{must} and fits nowhere else: {dropped(assignment)}",
+        f"make room on another host, or shut it down; `ostler explain {vm.meta.id}` shows each host",
+    )
+
+
+def dropped(assignment: Assignment) -> str:
+    """`Memory dropped 2 hosts, PinToHost dropped 1 host`."""
+    return (
+        ", ".join(f"{name} dropped {n} host{'s' if n != 1 else ''}" for name, n in assignment.dropped)
+        or "no host is up"
+    )

@@ -1,0 +1,95 @@
+"""Changes that must wait for other objects: those that an open order has locked, and those of hosts and bridges that
+guests would have to leave first. They become deferred, naming what they wait for. Called by `diff`."""
+
+from collections.abc import Iterable, Sequence
+
+from reconciler.diffing.context import DiffContext, Finding
+from reconciler.model.change import Blocked, Change, Deferred, Verb
+from reconciler.model.observed import HostObservation
+
+LEAVES = frozenset({Verb.STOP, Verb.MIGRATE})
+UNPLUGS = frozenset({Verb.STOP, Verb.MIGRATE, Verb.RESTART, Verb.CHANGE_LIVE})
+
+
+def withhold_locked(context: DiffContext, findings: Iterable[Finding]) -> list[Finding]:
+    """Findings without the changes of objects that an order not yet ended has locked; those are deferred."""
+    kept: list[Finding] = []
+    locked: dict[str, Deferred] = {}
+    for one in findings:
+        order = context.observed.open_orders.get(one.object) if isinstance(one, Change) else None
+        if order is None:
+            kept.append(one)
+        else:
+            locked[one.object] = Deferred(
+                one.object,
+                f"order {order.kind} is {order.state} on {order.host}",
+                "it has ended, or was settled",
+            )
+    return [*kept, *locked.values()]
+
+
+def unusable_disks(context: DiffContext, findings: Iterable[Finding]) -> frozenset[str]:
+    """Disks that are not made, and that this plan does not make: what blocks or delays them is among the findings."""
+    held = {
+        one.object
+        for one in findings
+        if isinstance(one, Blocked | Deferred) and one.object in context.desired.disks
+    }
+    return frozenset(name for name in held if not _has_image(context, name))
+
+
+def _has_image(context: DiffContext, disk: str) -> bool:
+    seen = context.observed.disks.get(context.identities.disks[disk])
+    return seen is not None and seen.volume is not None and seen.volume.legal and not seen.volume.removed
+
+
+def withhold_undrained(context: DiffContext, findings: Sequence[Finding]) -> list[Finding]:
+    """Findings in which a host is closed, or a bridge removed, only if every guest there leaves in this plan."""
+    changes = [one for one in findings if isinstance(one, Change)]
+    leaving = {(one.object, one.host) for one in changes if one.verb in LEAVES}
+    unplugging = {(one.object, one.host) for one in changes if one.verb in UNPLUGS}
+    return [_drained(context, one, leaving, unplugging) for one in findings]
+
+
+def _drained(
+    context: DiffContext,
+    one: Finding,
+    leaving: set[tuple[str, str | None]],
+    unplugging: set[tuple[str, str | None]],
+) -> Finding:
+    if not isinstance(one, Change) or one.host is None:
+        return one
+    host = context.observed.hosts[one.host]
+    if one.verb is Verb.ENTER_MAINTENANCE:
+        staying = [name for name in _guests(context, host) if (name, host.id) not in leaving]
+        return _wait(one.object, staying, "on it", "its guests have left") if staying else one
+    if one.verb is Verb.REMOVE_NETWORK:
+        plugged = _guests(context, host, str(one.subject))
+        staying = [name for name in plugged if (name, host.id) not in unplugging]
+        where = f"plugged into {one.subject}"
+        return _wait(one.object, staying, where, f"nothing uses {one.subject} here") if staying else one
+    return one
+
+
+def _wait(host: str, staying: list[str], where: str, until: str) -> Deferred:
+    return Deferred(host, f"{', '.join(staying)} {'stays' if len(staying) == 1 else 'stay'} {where}", until)
+
+
+def _guests(context: DiffContext, host: HostObservation, network: str | None = None) -> list[str]:
+    """Names of the guests of a host, sorted; only of those plugged into a network, if one is given."""
+    if host.state is None:
+        return []
+    bridges = {one.bridge for one in host.state.networks if one.network == network}
+    return sorted(
+        _name(context, guest.uuid)
+        for guest in host.state.guests
+        if network is None
+        or (guest.config is not None and any(nic.bridge in bridges for nic in guest.config.nics))
+    )
+
+
+def _name(context: DiffContext, uuid: str) -> str:
+    """A guest's object id as declared, as recorded, else by its uuid."""
+    declared = next((name for name, one in context.identities.vms.items() if one == uuid), None)
+    seen = context.observed.vms.get(uuid)
+    return declared or (seen.object if seen else None) or f"guest/{uuid}"
