@@ -27,6 +27,14 @@ def resolve_identities(desired: Desired, observed: Observed) -> tuple[Identities
         if meta.renamed_from and meta.renamed_from in known:
             renamed[meta.id] = meta.renamed_from
             return known[meta.renamed_from]
+        if meta.renamed_from:
+            blocked.append(
+                Blocked(
+                    meta.id,
+                    f"it is to be {meta.renamed_from} under a new name, and no record of that is known",
+                    "correct the annotation ostler.dev/renamed-from; or take it away, and the object is made anew",
+                )
+            )
         incarnations[meta.id] = used.get(meta.id, 0) + 1
         return object_uuid(desired.data_center.uuid, meta.id, incarnations[meta.id])
 

@@ -61,7 +61,7 @@ def vm_record(
     """
     old = seen.record if seen else None
     uuid = identities.vms[vm.meta.id]
-    kept = dict(old.macs) if old else {}
+    kept = dict(old.macs) if old else _running_macs(seen)
     declared = {nic.name: nic.mac or kept.get(nic.name) or macs.assign(uuid, nic.name, desired.data_center.mac_prefix)
                 for nic in vm.nics}  # fmt: skip
     machine, model = _machine(desired, observed, vm, old, seen), _cpu_model(desired, observed, vm, old, seen)
@@ -87,6 +87,12 @@ def vm_record(
         manifest_digest=vm.meta.digest,
         copy_domain=copy_domain(desired, master, vm),
     )
+
+
+def _running_macs(seen: VmObservation | None) -> dict[str, str]:
+    """Addresses of a guest that runs without a record, by card."""
+    config = seen.guest.config if seen and seen.guest else None
+    return {nic.name: nic.mac for nic in config.nics} if config else {}
 
 
 def disk_record(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from nodeagent.wire.records import DiskRecord, VmRecord
 from reconciler.diffing.context import DiffContext, Finding
+from reconciler.diffing.doubts import describe_doubt
 from reconciler.model.change import Blocked, Change, Reason, Verb
 from reconciler.model.observed import Presence
 
@@ -74,8 +75,6 @@ def diff_vanished(context: DiffContext, record: VmRecord | DiskRecord) -> Iterat
         )
     elif isinstance(record, VmRecord):
         yield from _remove_vm(context, record)
-    elif _attached(context, record):
-        yield Blocked(record.object, "a declared VM attaches it", "detach it first")
     else:
         yield Change(record.object, Verb.REMOVE, (Reason("consent", uuid),))
 
@@ -84,34 +83,20 @@ def _remove_vm(context: DiffContext, record: VmRecord) -> Iterator[Finding]:
     """Stopping it where it runs, then its record."""
     seen = context.observed.vms[record.uuid]
     if seen.presence is Presence.UNKNOWN:
+        doubts = ", ".join(describe_doubt(context, one, seen) for one in seen.doubts)
         yield Blocked(
-            record.object, f"it may be running on {', '.join(seen.doubts)}", "bring the host back first"
+            record.object, f"it is not known whether it runs: {doubts}", "bring the host back first"
         )
+        return
+    if seen.presence is Presence.RUNNING and seen.doubts:
+        doubts = ", ".join(describe_doubt(context, one, seen) for one in seen.doubts)
+        yield Blocked(record.object, f"it may run elsewhere as well: {doubts}", "bring the host back first")
         return
     if seen.presence is Presence.RUNNING:
         yield Change(record.object, Verb.STOP, (Reason("consent", record.uuid),), host=seen.host)
     elif record.run is not None and record.run.closed is None:
         yield Change(record.object, Verb.RECORD_EXIT, (Reason("consent", record.uuid),))
     yield Change(record.object, Verb.REMOVE, (Reason("consent", record.uuid),))
-
-
-def _attached(context: DiffContext, record: DiskRecord) -> bool:
-    """Whether a guest that stays, runs with this disk plugged in."""
-    staying = set(context.identities.vms.values())
-    return any(
-        disk.image == record.image
-        for uuid, seen in context.observed.vms.items()
-        if uuid in staying and seen.guest and seen.guest.config
-        for disk in seen.guest.config.disks
-        if disk.image not in context.identities.disks.values()
-        and not _will_detach(context, seen.object, record)
-    )
-
-
-def _will_detach(context: DiffContext, vm: str | None, record: DiskRecord) -> bool:
-    """Whether the VM's manifest no longer attaches the disk, so that this plan unplugs it first."""
-    declared = context.desired.vms.get(vm or "")
-    return declared is not None and record.object not in {one.disk for one in declared.disks}
 
 
 def _uuid(record: VmRecord | DiskRecord) -> str:

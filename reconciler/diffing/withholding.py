@@ -1,7 +1,7 @@
-"""Changes that must wait for other objects: those that an open order has locked, and those of hosts and bridges that
-guests would have to leave first. They become deferred, naming what they wait for. Called by `diff`."""
+"""Changes that must wait for other objects: those that an open order has locked, and those of hosts, bridges and
+disks that guests would have to leave first. They become deferred, naming what they wait for. Called by `diff`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.diffing.context import DiffContext, Finding
 from reconciler.model.change import Blocked, Change, Deferred, Verb
@@ -44,11 +44,45 @@ def _has_image(context: DiffContext, disk: str) -> bool:
 
 
 def withhold_undrained(context: DiffContext, findings: Sequence[Finding]) -> list[Finding]:
-    """Findings in which a host is closed, or a bridge removed, only if every guest there leaves in this plan."""
+    """Findings in which a host is closed, a bridge or a disk removed, only if every guest leaves it in this plan."""
     changes = [one for one in findings if isinstance(one, Change)]
     leaving = {(one.object, one.host) for one in changes if one.verb in LEAVES}
     unplugging = {(one.object, one.host) for one in changes if one.verb in UNPLUGS}
-    return [_drained(context, one, leaving, unplugging) for one in findings]
+    released = [*_released_disks(changes)]
+    return [
+        _unused(context, one, released)
+        if isinstance(one, Change) and one.verb is Verb.REMOVE
+        else _drained(context, one, leaving, unplugging)
+        for one in findings
+    ]
+
+
+def _released_disks(changes: Iterable[Change]) -> Iterator[tuple[str, str]]:
+    """VMs that stop, each with the empty text; and VMs that let go of a disk, each with its name in the guest."""
+    for one in changes:
+        if one.verb is Verb.STOP:
+            yield one.object, ""
+        elif one.verb in (Verb.CHANGE_LIVE, Verb.RESTART):
+            yield from ((one.object, str(field.before)) for field in one.fields if field.field == "vm.disks")
+
+
+def _unused(context: DiffContext, removal: Change, released: Sequence[tuple[str, str]]) -> Finding:
+    """The removal of a disk only if no running guest keeps it; that of a VM as it is."""
+    image = context.observed.disk_of.get(removal.object)
+    if not removal.object.startswith("disk/") or image is None:
+        return removal
+    users = [
+        (_name(context, uuid), disk.name)
+        for uuid, seen in context.observed.vms.items()
+        for guest in seen.guests
+        for disk in (guest.facts.config.disks if guest.facts.config else ())
+        if disk.image == image
+    ]
+    keeping = sorted({vm for vm, name in users if (vm, "") not in released and (vm, name) not in released})
+    if not keeping:
+        return removal
+    verb = "runs" if len(keeping) == 1 else "run"
+    return Deferred(removal.object, f"{', '.join(keeping)} {verb} with it", "no guest has it any more")
 
 
 def _drained(

@@ -286,14 +286,19 @@ def _disk_record_before_growth(_context: PlanContext, index: StepIndex) -> Itera
                 yield grow.id, Edge(step.id, "record-before-growth")
 
 
-def _guest_before_disk_removal(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+def _guest_before_disk_removal(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    if "remove-disk" not in index.by_kind:
+        return
+    records = (one.record for one in context.observed.vms.values())
+    disks_of = {one.object: one.disks for one in records if one is not None and not one.removed}
     for removal in index.of("remove-disk"):
         image = removal.args["record"]["image"]
         for step in index.of("detach-disk"):
             if step.args["disk"]["image"] == image:
                 yield removal.id, Edge(step.id, "unplug-before-removal")
-        for step in index.of("stop-vm", "remove-vm"):
-            yield removal.id, Edge(step.id, "guest-before-its-disks")
+        for step in index.of("stop-vm", "remove-vm", "reboot-vm"):
+            if removal.object in disks_of.get(step.object, ()):
+                yield removal.id, Edge(step.id, "guest-before-its-disks")
 
 
 def _use_before_disconnection(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:

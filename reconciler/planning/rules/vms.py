@@ -44,7 +44,8 @@ def _write_record(context: PlanContext, change: Change) -> Step:
     """A new record, an adopted guest's, or the one there is with what the manifest changed."""
     record = context.changes.records[change.object]
     seen = context.seen(change.object)
-    if change.verb is Verb.ADOPT and record.run is None and seen is not None:
+    found = change.verb is Verb.ADOPT and record.run is None and seen is not None and bool(seen.guests)
+    if found and seen is not None:
         record = replace(record, run=_run_of(context, seen))
     verb = {Verb.CREATE: "create", Verb.ADOPT: "adopt"}.get(change.verb, "update-record")
     preferred = context.placement.assignments.get(change.object)
@@ -55,19 +56,17 @@ def _write_record(context: PlanContext, change: Change) -> Step:
         host=context.worker_for(
             context.master, preferred.host if preferred else None, also=record.copy_domain
         ),
-        summary=_record_summary(change, record),
+        summary=_record_summary(change, record, found=found),
     )
 
 
-def _record_summary(change: Change, record: VmRecord) -> str:
+def _record_summary(change: Change, record: VmRecord, *, found: bool) -> str:
     """What the record will say, in a line."""
     if change.verb is Verb.CREATE:
         macs = f", MAC {' '.join(record.macs.values())}" if record.macs else ""
         return f"new VM {record.uuid}: {record.machine}, CPU {record.cpu_model}{macs}"
     if change.verb is Verb.ADOPT:
-        return (
-            f"take over the running guest {record.uuid} as it is" if record.run is None else "manage it again"
-        )
+        return f"take over the running guest {record.uuid} as it is" if found else "manage it again"
     return "write its record: the manifest changed"
 
 
@@ -78,7 +77,8 @@ def _run_of(context: PlanContext, seen: VmObservation) -> Run | None:
         state = context.host(one.host).state
         if state is not None:
             hosts.append(RunHost(state.host_uuid, state.boot_id))
-    return Run(1, tuple(hosts)) if hosts else None
+    number = seen.guest.config.run if seen.guest and seen.guest.config else 0
+    return Run(max(1, number), tuple(hosts)) if hosts else None
 
 
 def _record_exit(context: PlanContext, change: Change) -> Step:
