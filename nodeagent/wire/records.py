@@ -42,12 +42,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A person's wish ("start this VM"), planned like any declared value; done once a step achieved it."""
+    """A person's wish ("start this VM"), planned like any declared value.
+
+    run: number of the VM's last run when it was made (0 before the first). The claim of any later run ends it, so
+    that whatever crashes, nothing is started, restarted or moved twice for one wish. done: ended otherwise.
+    """
 
     id: Uuid
     action: IntentAction
     host: ObjectId | None = None
     done: bool = False
+    run: Count = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Whether a VM is to run: runPolicy, its last exit, and what a person asked for (design: Power)."""
 
-from nodeagent.wire.records import Intent, Run, VmRecord
+from nodeagent.wire.records import Run
 from reconciler.model.change import Power, Reason
 from reconciler.model.desired import RunPolicy, VirtualMachine
+from reconciler.model.intents import power_wish
 from reconciler.model.observed import Presence, VmObservation
 
 FAILURES = frozenset({"destroyed", "crashed", "failed", "host-lost", "unknown"})
@@ -10,11 +11,14 @@ FAILURES = frozenset({"destroyed", "crashed", "failed", "host-lost", "unknown"})
 
 
 def power_of(vm: VirtualMachine, seen: VmObservation | None) -> tuple[Power, Reason]:
-    """What the VM's power is to become, and by which rule. An open start or stop intent goes before the policy."""
+    """What the VM's power is to become, and by which rule. A wish that no manifest forbids goes before the policy.
+
+    A wish to restart wants the VM to run, also where a crash came between its stop and its start.
+    """
     record = seen.record if seen else None
-    wish = open_power_intent(record)
+    wish = power_wish(vm, record)
     if wish is not None:
-        return (Power.RUN if wish.action == "start" else Power.STOP), Reason("intent", wish.id)
+        return (Power.STOP if wish.action == "stop" else Power.RUN), Reason("intent", wish.id)
     if vm.run_policy is RunPolicy.STOPPED:
         return Power.STOP, Reason("run-policy", "Stopped")
     if vm.run_policy is RunPolicy.ALWAYS:
@@ -24,14 +28,6 @@ def power_of(vm: VirtualMachine, seen: VmObservation | None) -> tuple[Power, Rea
     if seen is not None and seen.presence is Presence.RUNNING:
         return Power.RUN, Reason("run-policy", "RestartOnFailure")
     return _after_exit(record.run if record else None, seen)
-
-
-def open_power_intent(record: VmRecord | None) -> Intent | None:
-    """The newest start or stop that a person asked for and that is not done."""
-    wishes = (
-        [one for one in record.intents if not one.done and one.action in ("start", "stop")] if record else []
-    )
-    return wishes[-1] if wishes else None
 
 
 def last_exit(run: Run | None, seen: VmObservation | None) -> str | None:

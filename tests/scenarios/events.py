@@ -8,6 +8,7 @@ from nodeagent.wire.facts import ExitFacts, NetworkFacts, OrderFacts
 from nodeagent.wire.guest import CpuConfig, GuestConfig, KernelBoot, MemoryConfig
 from nodeagent.wire.records import Intent, Run, RunHost
 from reconciler.model.desired import Desired
+from reconciler.model.intents import add_intent, run_number
 from reconciler.model.quantities import parse_bytes
 from reconciler.model.reports import HostOffProof
 from reconciler.simulation.host import SimulatedGuest
@@ -199,10 +200,11 @@ def _close_run(stage: Stage, _desired: Desired, vm: str, reason: str) -> None:
     domain.vms[uuid] = replace(domain.vms[uuid], run=Run(run.number, run.hosts, closed=reason))  # type: ignore[arg-type]
 
 
-def _wish(stage: Stage, _desired: Desired, vm: str, action: str) -> None:
+def _wish(stage: Stage, _desired: Desired, vm: str, action: str, host: str | None = None) -> None:
     domain, uuid = master(stage), _vm(stage, vm)
-    wish = Intent(made_up_uuid(f"{vm} {action}"), action)  # type: ignore[arg-type]
-    domain.vms[uuid] = replace(domain.vms[uuid], intents=(*domain.vms[uuid].intents, wish))
+    record = domain.vms[uuid]
+    wish = Intent(made_up_uuid(f"{vm} {action}"), action, host, run=run_number(record))  # type: ignore[arg-type]
+    domain.vms[uuid] = replace(record, intents=add_intent(record, wish))
 
 
 def _member(stage: Stage, _desired: Desired, name: str) -> None:
