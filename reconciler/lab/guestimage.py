@@ -68,12 +68,12 @@ def _entries(modules: Path) -> list[Entry]:
 def _static_busybox() -> bytes:
     path = shutil.which("busybox")
     content = Path(path).read_bytes() if path else b""
-    if not _is_static(content):
+    if not is_static(content):
         raise fail("no static busybox", "install busybox-static: lab guests run it")
     return content
 
 
-def _is_static(program: bytes) -> bool:
+def is_static(program: bytes) -> bool:
     """Whether this is a 64-bit ELF program that names no dynamic loader (no PT_INTERP header)."""
     if len(program) < 64 or program[:5] != b"\x7fELF\x02":
         return False

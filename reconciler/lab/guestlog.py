@@ -84,8 +84,7 @@ def _parse(line: bytes) -> GuestReport | None:
 def _parse_heartbeat(row: Mapping[str, object] | None) -> Heartbeat | None:
     if row is None:
         return None
-    found = row["found"]
-    count, errors = row["count"], row["errors"]
-    assert isinstance(count, int)
-    assert isinstance(errors, int)
-    return Heartbeat(found if isinstance(found, int) else None, count, errors, bool(row["intruder"]))
+    found, count, errors = row["found"], row["count"], row["errors"]
+    if not (isinstance(count, int) and isinstance(errors, int) and isinstance(found, int | None)):
+        raise TypeError("a heartbeat counts")
+    return Heartbeat(found, count, errors, bool(row["intruder"]))

@@ -3,6 +3,7 @@
 `state` keeps a Lab in a file; every function of this package takes one.
 """
 
+import hashlib
 import ipaddress
 import re
 import uuid
@@ -59,6 +60,11 @@ class LabHost:
     def init_log(self) -> Path:
         """What the host's start said."""
         return self.directory / "init.log"
+
+    @property
+    def mac(self) -> str:
+        """Of the host's eth0; the same after each power-on, or neighbours would look for the old one."""
+        return "02:" + hashlib.sha256(self.uuid.encode()).digest()[:5].hex(":")
 
     def outside(self, inside: str) -> Path:
         """Where the machine sees a file of the host's own directories, such as /var/log/libvirt/x."""

@@ -96,6 +96,7 @@ def connect_host(lab: Lab, name: str, init_pid: int) -> None:
         )
     inside = [
         "link set dev lo up",
+        f"link set dev eth0 address {host.mac}",
         f"address replace {host.address}/{lab.prefix_length} dev eth0",
         "link set dev eth0 up",
         f"route replace default via {lab.gateway.partition('/')[0]}",

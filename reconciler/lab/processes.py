@@ -25,13 +25,16 @@ class ProcessIdentity:
 
 
 def identify_process(pid: int, proc: Path = PROC) -> ProcessIdentity | None:
-    """The process that has this pid now; None if there is none, or only its exit status is left (a zombie)."""
+    """The process that has this pid now; None if there is none, or only its exit status is left (a zombie).
+
+    A process whose first thread is a zombie while others still end holds its files and ports: it counts as alive.
+    """
     try:
-        text = (proc / str(pid) / "stat").read_text()
+        fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        ended = fields[0] in "ZX" and len(tuple((proc / str(pid) / "task").iterdir())) <= 1
     except OSError:
         return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else ProcessIdentity(pid, int(fields[19]))
+    return None if ended else ProcessIdentity(pid, int(fields[19]))
 
 
 def is_alive(identity: ProcessIdentity, proc: Path = PROC) -> bool:
