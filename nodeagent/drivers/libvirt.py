@@ -15,8 +15,8 @@ import libvirt
 
 from nodeagent.drivers.libvirt_errors import GuestNotFoundError
 from nodeagent.drivers.libvirt_events import EventLink, ensure_event_loop
-from nodeagent.drivers.libvirt_lanes import Lanes
-from nodeagent.drivers.libvirt_listing import PROBE_MS, read_capacities, read_rows, read_samples
+from nodeagent.drivers.libvirt_lanes import Call, Lanes
+from nodeagent.drivers.libvirt_listing import PROBE_MS, read_capacities, read_rows, read_samples, read_state
 from nodeagent.drivers.libvirt_values import (
     GuestEvent,
     GuestRow,
@@ -27,7 +27,8 @@ from nodeagent.drivers.libvirt_values import (
 )
 from nodeagent.drivers.processes import QemuProcesses
 from nodeagent.guestxml.metadata import NAMESPACE, PREFIX
-from nodeagent.wire.facts import MigrationFacts
+from nodeagent.guestxml.place import Accelerator
+from nodeagent.wire.facts import GuestState, MigrationFacts
 
 LOG = logging.getLogger(__name__)
 
@@ -61,9 +62,12 @@ class Hypervisor:
 
     migrations: dict[str, MigrationFacts]
     """Migrations out of this host that this agent carries, by VM: for the facts."""
+    accelerator: Accelerator | None
+    """What runs guests here; None until `facts.capabilities` has found out."""
 
     def __init__(self, uri: str = "qemu:///system", proc: Path = Path("/proc")) -> None:
         ensure_event_loop()
+        self.accelerator = None
         self.migrations = {}
         self.outgoing = BoundedSemaphore(OUTGOING_MIGRATIONS)
         self._lanes = Lanes(uri)
@@ -123,6 +127,11 @@ class Hypervisor:
             return bool(self._read(vm, "look at", lambda domain: domain.isActive()))
         except GuestNotFoundError:
             return False
+
+    def guest_state(self, vm: str) -> tuple[GuestState, str]:
+        """What the guest is doing, and why it is paused if it is. Raises GuestNotFoundError if there is none."""
+        found: tuple[GuestState, str] = self._read(vm, "look at", read_state)
+        return found
 
     def is_persistent(self, vm: str) -> bool:
         """Whether libvirt would keep the domain after its stop."""
@@ -190,6 +199,7 @@ class Hypervisor:
         self._change(
             vm, "grow a disk of", lambda domain: domain.blockResize(target, size_bytes, flags), DEVICE_MS
         )
+        self._deliver(GuestEvent("disk", vm))  # libvirt tells nobody of a growth
 
     def disk_capacity(self, vm: str, target: str) -> int:
         """Bytes of a disk as the running guest sees it."""
@@ -205,8 +215,8 @@ class Hypervisor:
         kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
         self._change(vm, "label", lambda domain: domain.setMetadata(kind, element, PREFIX, NAMESPACE, LIVE))
 
-    def migrate(self, vm: str, request: MigrationRequest) -> None:
-        """Move a running guest, its memory encrypted; returns when it has left, raises if it stayed.
+    def begin_migration(self, vm: str, request: MigrationRequest) -> Call[None]:
+        """Begin to move a running guest, its memory encrypted; the call ends when it has left, or fails.
 
         The source's libvirtd carries the migration on even if this process dies.
         """
@@ -217,7 +227,7 @@ class Hypervisor:
         if request.bandwidth_mib_per_s:
             parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = request.bandwidth_mib_per_s
         work = _domain(vm, lambda domain: domain.migrateToURI3(request.uri, parameters, MIGRATE_FLAGS))
-        self._lanes.call(work, None, f"migrate guest {vm}")
+        return self._lanes.begin(work, f"migrate guest {vm}")
 
     def set_migration_downtime(self, vm: str, downtime_ms: int) -> None:
         """How long the guest may stand still at the switch-over of a running migration."""

@@ -5,10 +5,10 @@ most five calls of one connection at a time, so lanes do not share connections.
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import libvirt
 
@@ -74,6 +74,25 @@ class Lane:
                 return  # it was broken already
 
 
+class Call(Generic[T]):
+    """A call under way in its lane."""
+
+    def __init__(self, future: "Future[T]", what: str) -> None:
+        self._future = future
+        self._what = what
+
+    def wait(self, limit_ms: int) -> bool:
+        """Whether it has ended, waited for at most limit_ms."""
+        return bool(wait([self._future], limit_ms / 1000).done)
+
+    def result(self) -> T:
+        """What it gave, once it has ended. Raises DriverError."""
+        try:
+            return self._future.result()
+        except libvirt.libvirtError as error:
+            raise translate(error, self._what) from error
+
+
 class Lanes:
     """All lanes to one libvirtd. Safe to use from several threads."""
 
@@ -92,17 +111,21 @@ class Lanes:
         except HypervisorUnreachableError:
             return self.call(work, limit_ms, what, guest)
 
-    def call(self, work: Callable[[Any], T], limit_ms: int | None, what: str, guest: str = "") -> T:
+    def begin(self, work: Callable[[Any], T], what: str) -> Call[T]:
+        """Begin `work(connection)`, which may take as long as libvirt needs. Raises DriverError if no lane is free."""
+        return Call(self._take(what).submit(work), what)
+
+    def call(self, work: Callable[[Any], T], limit_ms: int, what: str, guest: str = "") -> T:
         """Do `work(connection)` and give its result.
 
-        limit_ms: None waits as long as libvirt does. guest: a further call for a guest whose last one hangs is
-        refused at once. Raises DriverError; NotAnsweringError when the limit passed.
+        guest: a further call for a guest whose last one hangs is refused at once. Raises DriverError;
+        NotAnsweringError when the limit passed.
         """
         if guest and self._stuck.get(guest):
             raise NotAnsweringError(f"cannot {what}: the guest's QEMU does not answer", ACTION_BUSY)
         future = self._take(what).submit(work)
         try:
-            return future.result(None if limit_ms is None else limit_ms / 1000)
+            return future.result(limit_ms / 1000)
         except TimeoutError:
             self._remember_stuck(guest, future)
             raise NotAnsweringError(

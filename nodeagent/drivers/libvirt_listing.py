@@ -9,9 +9,10 @@ from typing import Any
 
 import libvirt
 
-from nodeagent.drivers.libvirt_errors import NotAnsweringError
+from nodeagent.drivers.libvirt_errors import is_link_failure
 from nodeagent.drivers.libvirt_lanes import Lanes
 from nodeagent.drivers.libvirt_values import GuestRow, GuestSample
+from nodeagent.errors import DriverError
 from nodeagent.wire.facts import GuestState
 
 PROBE_MS = 1000
@@ -101,8 +102,8 @@ def _probe(lanes: Lanes, groups: int) -> Stats:
             break
         try:
             return lanes.read(ask, PROBE_MS, "look at all guests")
-        except NotAnsweringError:
-            continue
+        except DriverError:
+            continue  # one hangs, or ended while it was asked
     return {}
 
 
@@ -123,7 +124,7 @@ def _list(link: Any, stats: Stats) -> list[GuestRow]:
 
 
 def _row(domain: Any, uuid: str, stats: dict[str, Any]) -> GuestRow | None:
-    """One row; None for a domain that went away while it was looked at."""
+    """One row; None for a domain that went away while it was looked at, unknown where libvirt refuses to tell."""
     try:
         state, reason = domain.state()
         pause_reason = PAUSE_REASONS.get(reason, "other") if state == libvirt.VIR_DOMAIN_PAUSED else ""
@@ -139,7 +140,16 @@ def _row(domain: Any, uuid: str, stats: dict[str, Any]) -> GuestRow | None:
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
-        raise
+        if is_link_failure(error):
+            raise
+        return GuestRow(uuid=uuid, name=domain.name(), running=True, state="unknown")
+
+
+def read_state(domain: Any) -> tuple[GuestState, str]:
+    """What one domain is doing, and why it is paused if it is."""
+    state, reason = domain.state()
+    pause_reason = PAUSE_REASONS.get(reason, "other") if state == libvirt.VIR_DOMAIN_PAUSED else ""
+    return _shown_state(domain, state, pause_reason, answered=False), pause_reason
 
 
 def _shown_state(domain: Any, state: int, pause_reason: str, *, answered: bool) -> GuestState:
@@ -163,5 +173,11 @@ def _hangs(domain: Any) -> bool:
 
 
 def _is_incoming(domain: Any) -> bool:
-    operation = domain.jobStats(0).get("operation", 0)
+    """Whether a guest is only arriving: libvirt has no statistics of a migration at its destination."""
+    try:
+        operation = domain.jobStats(0).get("operation", 0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            return True
+        raise
     return bool(operation == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN)

@@ -58,6 +58,7 @@ class Capabilities:
     def _ask(self) -> HostCapabilities:
         host = parse_capabilities(self._hypervisor.capabilities_xml())
         kvm = host.emulator != "" and self._has_kvm(host.emulator)
+        self._hypervisor.accelerator = "kvm" if kvm else "tcg"
         virtualization = "kvm" if kvm else "qemu"
         document = self._hypervisor.domain_capabilities_xml(host.default_machine, virtualization)
         guest = parse_domain_capabilities(document, host.vendor, read_generations(CPU_MAP))

@@ -67,9 +67,10 @@ class Guests:
             try:
                 rows = self._hypervisor.list_guests()
                 processes = self._hypervisor.list_processes()
+                networks = dict(self._networks())
             except DriverError as error:
                 return GuestsSeen((), complete=False, processes=(), problem=error.summary)
-            facts = self._facts_of(rows)
+            facts = self._facts_of(rows, networks)
             self._note_exits(
                 facts, frozenset(processes) | {row.uuid for row in rows if row.running}, looked_at
             )
@@ -86,8 +87,7 @@ class Guests:
                 if reading is not None and vm in sizes:
                     self._capacities[vm] = _by_image(reading, sizes[vm])
 
-    def _facts_of(self, rows: tuple[GuestRow, ...]) -> tuple[GuestFacts, ...]:
-        networks = dict(self._networks())
+    def _facts_of(self, rows: tuple[GuestRow, ...], networks: Mapping[str, str]) -> tuple[GuestFacts, ...]:
         running = {row.uuid: row for row in rows if row.running}
         self._readings = {vm: kept for vm, kept in self._readings.items() if vm in running}
         self._balloons = {vm: kept for vm, kept in self._balloons.items() if vm in running}

@@ -6,10 +6,11 @@ Targets, aliases and addresses are chosen here, so that a later unplug finds wha
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from pathlib import Path
 from string import ascii_lowercase
 
-from nodeagent.guestxml.place import GuestPlace, GuestXmlError
-from nodeagent.wire.guest import CdromConfig, DiskBus, DiskConfig, NicConfig
+from nodeagent.guestxml.place import GuestXmlError
+from nodeagent.wire.guest import DiskBus, DiskConfig, NicConfig
 
 TARGET_PREFIXES: dict[DiskBus, str] = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 CDROM_TARGET = "sda"
@@ -28,15 +29,15 @@ def nic_alias(mac: str) -> str:
     return f"ua-nic-{mac.replace(':', '-')}"
 
 
-def disk_element(disk: DiskConfig, place: GuestPlace, target: str) -> ET.Element:
+def disk_element(disk: DiskConfig, file: Path, target: str) -> ET.Element:
     """A disk: cache=none as migration needs, discard passed on, errors pause the guest instead of reaching it.
 
-    The serial is the image uuid; a virtio disk shows its guest the first 20 characters. Raises GuestXmlError.
+    The serial is the image uuid; a virtio disk shows its guest the first 20 characters.
     """
     element = ET.Element("disk", {"type": "file", "device": "disk", "snapshot": "no"})
     driver = {"name": "qemu", "type": disk.format, "cache": "none", "error_policy": "stop", "io": "threads"}
     ET.SubElement(element, "driver", driver | {"discard": "unmap"})
-    ET.SubElement(element, "source", {"file": str(place.volume(disk))})
+    ET.SubElement(element, "source", {"file": str(file)})
     ET.SubElement(element, "target", {"dev": target, "bus": disk.bus})
     if disk.read_only:
         ET.SubElement(element, "readonly")
@@ -47,11 +48,10 @@ def disk_element(disk: DiskConfig, place: GuestPlace, target: str) -> ET.Element
     return element
 
 
-def cdrom_element(cdrom: CdromConfig, place: GuestPlace, boot_order: int) -> ET.Element:
+def cdrom_element(file: Path | None, boot_order: int) -> ET.Element:
     """The CD drive, full or empty; it is tried after the disks, so that an empty disk can be installed."""
     element = ET.Element("disk", {"type": "file", "device": "cdrom"})
     ET.SubElement(element, "driver", {"name": "qemu", "type": "raw", "error_policy": "report"})
-    file = place.iso(cdrom)
     if file is not None:
         ET.SubElement(element, "source", {"file": str(file)})
     ET.SubElement(element, "target", {"dev": CDROM_TARGET, "bus": "sata"})

@@ -25,18 +25,22 @@ class GuestMetadata:
 
 def metadata_element(metadata: GuestMetadata) -> ET.Element:
     """The element as it stands in `<metadata>`: object, data center and run for people, config for us."""
-    config = metadata.config
-    attributes = {"object": config.object, "dataCenter": config.data_center, "run": str(config.run)}
-    element = ET.Element(_name("domain"), attributes)
-    ET.SubElement(element, _name("config")).text = _ascii_json(config)
-    for reference, digest in sorted(metadata.secrets):
-        ET.SubElement(element, _name("secret"), {"ref": reference, "hmac": digest})
-    return element
+    return _element(metadata, f"{{{NAMESPACE}}}")
 
 
 def metadata_xml(metadata: GuestMetadata) -> str:
-    """The element as a document of its own, for libvirt's setMetadata."""
-    return ET.tostring(metadata_element(metadata), encoding="unicode")
+    """The element as libvirt's setMetadata takes it: without the namespace, which libvirt puts in itself."""
+    return ET.tostring(_element(metadata, ""), encoding="unicode")
+
+
+def _element(metadata: GuestMetadata, space: str) -> ET.Element:
+    config = metadata.config
+    attributes = {"object": config.object, "dataCenter": config.data_center, "run": str(config.run)}
+    element = ET.Element(f"{space}domain", attributes)
+    ET.SubElement(element, f"{space}config").text = _ascii_json(config)
+    for reference, digest in sorted(metadata.secrets):
+        ET.SubElement(element, f"{space}secret", {"ref": reference, "hmac": digest})
+    return element
 
 
 def read_metadata(domain: ET.Element) -> GuestMetadata | None:

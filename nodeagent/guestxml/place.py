@@ -35,22 +35,24 @@ class GuestPlace:
     firmware_vars: Path
     nvram: Path | None = None
 
-    def directory(self, storage_domain: str) -> Path:
-        """The directory of a connected storage domain. Raises GuestXmlError if it is not connected."""
-        try:
-            return self.directories[storage_domain]
-        except KeyError:
-            raise GuestXmlError(f"storage domain {storage_domain} is not connected on this host") from None
 
-    def volume(self, disk: DiskConfig) -> Path:
-        """The file of a disk's volume."""
-        return self.directory(disk.storage_domain) / "images" / disk.image / disk.volume
+def _directory(directories: Mapping[str, Path], storage_domain: str) -> Path:
+    try:
+        return directories[storage_domain]
+    except KeyError:
+        raise GuestXmlError(f"storage domain {storage_domain} is not connected on this host") from None
 
-    def iso(self, cdrom: CdromConfig) -> Path | None:
-        """The file in the drive, None if it is empty."""
-        if cdrom.storage_domain is None or cdrom.file is None:
-            return None
-        return self.directory(cdrom.storage_domain) / "images" / ISO_IMAGE / cdrom.file
+
+def volume_file(directories: Mapping[str, Path], disk: DiskConfig) -> Path:
+    """The file of a disk's volume. Raises GuestXmlError if its storage domain is not among `directories`."""
+    return _directory(directories, disk.storage_domain) / "images" / disk.image / disk.volume
+
+
+def iso_file(directories: Mapping[str, Path], cdrom: CdromConfig) -> Path | None:
+    """The file in the drive, None if it is empty. Raises GuestXmlError as above."""
+    if cdrom.storage_domain is None or cdrom.file is None:
+        return None
+    return _directory(directories, cdrom.storage_domain) / "images" / ISO_IMAGE / cdrom.file
 
 
 def parse_volume(path: str) -> tuple[str, str, str] | None:

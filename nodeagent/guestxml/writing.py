@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 from nodeagent.guestxml.devices import cdrom_element, choose_target, disk_element, nic_element
 from nodeagent.guestxml.metadata import GuestMetadata, metadata_element
-from nodeagent.guestxml.place import GuestPlace, GuestXmlError
+from nodeagent.guestxml.place import GuestPlace, GuestXmlError, iso_file, volume_file
 from nodeagent.guestxml.texts import as_block, as_line, is_line
 from nodeagent.wire.guest import CpuConfig, GuestConfig
 
@@ -133,10 +133,10 @@ def _add_disks(devices: ET.Element, config: GuestConfig, place: GuestPlace) -> N
     targets: list[str] = []
     for disk in config.disks:
         targets.append(choose_target(disk.bus, targets))
-        devices.append(disk_element(disk, place, targets[-1]))
+        devices.append(disk_element(disk, volume_file(place.directories, disk), targets[-1]))
     if config.cdrom is not None:
         last = max((disk.boot_order or 0 for disk in config.disks), default=0)
-        devices.append(cdrom_element(config.cdrom, place, last + 1))
+        devices.append(cdrom_element(iso_file(place.directories, config.cdrom), last + 1))
 
 
 def _add_controllers(devices: ET.Element, config: GuestConfig) -> None:

@@ -61,6 +61,7 @@ class HostPaths:
     mounts: Path
     firmware_code: Path = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
     firmware_vars: Path = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+    console_logs: Path = Path("/var/log/ostler/console")
 
 
 @dataclass(frozen=True, slots=True)

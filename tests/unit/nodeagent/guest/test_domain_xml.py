@@ -1,13 +1,14 @@
 """A configuration becomes domain XML and is read back unchanged; the exact XML of a few is kept to look at."""
 
 import os
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 
-from nodeagent.guestxml.metadata import GuestMetadata, metadata_xml
+from nodeagent.guestxml.metadata import GuestMetadata, metadata_element
 from nodeagent.guestxml.place import GuestXmlError
 from nodeagent.guestxml.reading import read_guest
 from nodeagent.guestxml.writing import write_domain
@@ -95,7 +96,9 @@ def test_a_bridge_that_nobody_declared_gives_a_network_of_its_name():
 def test_digests_of_applied_secrets_are_kept_beside_the_configuration():
     xml = write_domain(SERVER, place_for())
     start, end = xml.index("<ostler:domain"), xml.index("</metadata>")
-    element = metadata_xml(GuestMetadata(SERVER, (("consoles/web-1", "cafe"),)))
+    element = ET.tostring(
+        metadata_element(GuestMetadata(SERVER, (("consoles/web-1", "cafe"),))), encoding="unicode"
+    )
 
     reading = read_guest(xml[:start] + element + xml[end:])
 

@@ -1,0 +1,54 @@
+"""pause-vm and resume-vm: a guest's CPUs stand still, or go on."""
+
+from typing import Any
+
+from nodeagent.host import Host
+from nodeagent.operations.contract import Control, Operation
+from nodeagent.operations.vm_living import as_found, refuse_absent
+from nodeagent.wire.arguments import PauseVm, ResumeVm
+from nodeagent.wire.facts import GuestState
+
+
+def _pause(host: Host, wanted: PauseVm, _control: Control) -> dict[str, Any]:
+    if state_of(host, wanted.vm) != "paused":
+        host.hypervisor.suspend(wanted.vm)
+    return {}
+
+
+def _resume(host: Host, wanted: ResumeVm, _control: Control) -> dict[str, Any]:
+    if state_of(host, wanted.vm) != "running":
+        host.hypervisor.resume(wanted.vm)
+    return {}
+
+
+def state_of(host: Host, vm: str) -> GuestState:
+    """The guest's state now. Raises OperationError if it is not here."""
+    return host.hypervisor.guest_state(vm)[0]
+
+
+def _differs(host: Host, vm: str, state: GuestState) -> str | None:
+    found = state_of(host, vm)
+    return None if found == state else f"guest {vm} is {found}, not {state}"
+
+
+def _check_incoming(host: Host, vm: str) -> str | None:
+    absent = refuse_absent(host, vm)
+    if absent is None and state_of(host, vm) == "incoming":
+        return f"guest {vm} is only arriving on this host"
+    return absent
+
+
+PAUSE: Operation[PauseVm] = Operation(
+    kind="pause-vm",
+    check=lambda host, wanted: _check_incoming(host, wanted.vm),
+    run=_pause,
+    verify=lambda host, wanted: _differs(host, wanted.vm, "paused"),
+    recover=lambda host, wanted, _control: as_found(lambda: _differs(host, wanted.vm, "paused")),
+)
+RESUME: Operation[ResumeVm] = Operation(
+    kind="resume-vm",
+    check=lambda host, wanted: _check_incoming(host, wanted.vm),
+    run=_resume,
+    verify=lambda host, wanted: _differs(host, wanted.vm, "running"),
+    recover=lambda host, wanted, _control: as_found(lambda: _differs(host, wanted.vm, "running")),
+)

@@ -1,0 +1,70 @@
+"""Stopping a guest: asked by its power button or unplugged, proven gone, its run closed, its definition forgotten.
+
+Used by stop-vm and reboot-vm.
+"""
+
+from typing import Literal
+
+from nodeagent.drivers.command import never
+from nodeagent.host import Host
+from nodeagent.operations.contract import Control, OperationError
+from nodeagent.operations.vm_living import wait_gone
+from nodeagent.operations.vm_places import RecordPlace
+from nodeagent.wire.orders import Progress
+from nodeagent.wire.records import ExitReason
+
+PRESS_AGAIN_MS = 5_000
+"""A guest that has not finished booting misses the button: it is pressed again."""
+GONE_MS = 30_000
+"""How long a destroyed QEMU may take to leave the process table."""
+
+
+def stop_guest(
+    host: Host, vm: str, mode: Literal["shutdown", "destroy"], timeout_ms: int, control: Control
+) -> None:
+    """Make the guest end, and see that it has; a persistent domain is forgotten. Raises OperationError."""
+    persistent = host.hypervisor.is_running(vm) and host.hypervisor.is_persistent(vm)
+    if mode == "destroy":
+        host.hypervisor.destroy(vm)
+        if not wait_gone(host, vm, GONE_MS, never):
+            raise OperationError(
+                f"QEMU of guest {vm} does not end", "see whether it waits for storage", settled=False
+            )
+    else:
+        _press_until_gone(host, vm, timeout_ms, control)
+    if persistent:
+        host.hypervisor.undefine(vm)
+
+
+def _press_until_gone(host: Host, vm: str, timeout_ms: int, control: Control) -> None:
+    waited = 0
+    while waited < timeout_ms:
+        if host.hypervisor.is_running(vm):
+            _press(host, vm)
+        control.report(Progress(f"asked the guest to shut down, {waited // 1000} s ago at first"))
+        part = min(PRESS_AGAIN_MS, timeout_ms - waited)
+        if wait_gone(host, vm, part, control.cancelled):
+            return
+        if control.cancelled():
+            raise OperationError(f"cancelled before guest {vm} shut down", "it may still do so; observe it")
+        waited += part
+    raise OperationError(
+        f"guest {vm} did not shut down within {timeout_ms // 1000} s",
+        "look at its console, or stop it with mode destroy",
+    )
+
+
+def _press(host: Host, vm: str) -> None:
+    try:
+        host.hypervisor.shut_down(vm)
+    except OperationError:
+        if host.hypervisor.is_running(vm):
+            raise
+
+
+def close_stopped(
+    host: Host, records: RecordPlace, run: int, reason: ExitReason, control: Control, *, by_manifest: bool
+) -> None:
+    """Close the run of a guest that is gone, and forget its exit. Raises OperationError."""
+    records.close(run, reason, control.key, by_manifest=by_manifest)
+    host.exits.forget(records.vm, run)
