@@ -15,6 +15,7 @@ import pytest
 from reconciler.lab.lifecycle import bring_up, take_down
 from reconciler.lab.model import Lab, plan_lab
 from reconciler.lab.network import read_links
+from tests.lab.apply_estate import Estate, host_uuids, make_home
 
 MakeLab = Callable[..., Lab]
 AGENT_COMMAND = (str(Path(sys.executable).with_name("ostler-agent")),)
@@ -70,3 +71,26 @@ def bare_lab(make_lab: MakeLab) -> Lab:
 @pytest.fixture(scope="session")
 def lab(make_lab: MakeLab) -> Lab:
     return make_lab(3, with_agents=True)
+
+
+@pytest.fixture(scope="session")
+def machine_room(make_lab: MakeLab, tmp_path_factory: pytest.TempPathFactory) -> Estate:
+    """Three hosts with agents that trust one controller; nothing is declared or applied."""
+    home = make_home(tmp_path_factory.mktemp("home"))
+    lab = make_lab(3, with_agents=True, host_uuids=host_uuids(3), authorities=home / "pki")
+    return Estate(lab, home, tmp_path_factory.mktemp("estate"))
+
+
+@pytest.fixture(scope="module")
+def data_center(machine_room: Estate) -> Estate:
+    """The machine room, as delivered, with data center, cluster, networks and storage applied."""
+    machine_room.reset()
+    machine_room.apply()
+    return machine_room
+
+
+@pytest.fixture
+def estate(data_center: Estate) -> Iterator[Estate]:
+    """The module's data center for one test, which leaves hosts switched on and connected; its VMs are discarded."""
+    yield data_center
+    data_center.discard_vms()
