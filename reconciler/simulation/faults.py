@@ -12,7 +12,8 @@ class Faults:
 
     lost_answers: how many of a host's next answers are lost. failing: how often orders of a kind fail next,
     by (host, kind). slow: factor on durations, by kind. refuses: hosts that answer with a refusal.
-    broken_migrations: objects whose next migration fails at its end.
+    broken_migrations: objects whose next migration fails at its end. late: by (host, kind), by how many seconds the
+    next such order is held up on its way; its sender hears nothing.
     """
 
     lost_answers: dict[str, int] = field(default_factory=dict)
@@ -20,6 +21,7 @@ class Faults:
     slow: dict[str, float] = field(default_factory=dict)
     refuses: dict[str, str] = field(default_factory=dict)
     broken_migrations: set[str] = field(default_factory=set)
+    late: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def lose_answer(self, host: str) -> bool:
         """Whether this answer is lost; counts down."""
@@ -33,6 +35,10 @@ class Faults:
         if left > 0:
             self.failing[host, order.kind] = left - 1
             raise SimulationFault(f"{order.kind} fails by script")
+
+    def hold_up(self, host: str, order: Order) -> float:
+        """Seconds that this order is held up on its way; once."""
+        return self.late.pop((host, order.kind), 0.0)
 
     def duration_s(self, order: Order, usual_s: float) -> float:
         """How long an order takes."""

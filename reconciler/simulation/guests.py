@@ -29,6 +29,12 @@ def master_of(world: World, host: SimulatedHost, uuid: str) -> SimulatedStorage:
 
 def boot_guest(world: World, host: SimulatedHost, args: StartVm, key: str) -> Outputs:
     """Claims the run, checks what the guest needs, starts it, keeps the addresses that were chosen."""
+    claim_start(world, host, args, key)
+    return boot_claimed(world, host, args)
+
+
+def claim_start(world: World, host: SimulatedHost, args: StartVm, key: str) -> None:
+    """The first half of a start: everything is there, and from now on the record names this host."""
     if host.maintenance:
         raise SimulationFault(f"{host.id} is in maintenance")
     if args.config.uuid in host.guests:
@@ -36,6 +42,11 @@ def boot_guest(world: World, host: SimulatedHost, args: StartVm, key: str) -> Ou
     _check_needs(world, host, args.config)
     master = master_of(world, host, args.master)
     master.claim_run(args.config.uuid, args.config.run, (host.run_host(),), key)
+
+
+def boot_claimed(world: World, host: SimulatedHost, args: StartVm) -> Outputs:
+    """The second half: the guest lives."""
+    master = master_of(world, host, args.master)
     host.guests[args.config.uuid] = SimulatedGuest(_with_addresses(args.config), world.now_ms)
     host.exits.pop(args.config.uuid, None)
     pci = {nic.name: str(nic.pci) for nic in host.guests[args.config.uuid].config.nics}
@@ -96,7 +107,7 @@ def begin_migration(world: World, host: SimulatedHost, args: MigrateVm, key: str
     destination.guests[args.vm] = SimulatedGuest(config, guest.started_ms, state="incoming")
     host.changed()
     destination.changed()
-    world.note(host.id, f"migration of {guest.config.object} to {destination.id} begun")
+    world.note(host.id, f"{guest.config.object} begins to move to {destination.id}")
     return destination
 
 
@@ -105,15 +116,29 @@ def end_migration(world: World, host: SimulatedHost, args: MigrateVm, *, moved: 
     destination = world.host_by_uuid(args.destination)
     source_lives, target_lives = args.vm in host.guests, args.vm in destination.guests
     master = master_of(world, host, args.master)
+    end = "ended before its migration did"
     if moved and source_lives and target_lives:
         del host.guests[args.vm]
         destination.guests[args.vm].state = "running"
         master.settle_run(args.vm, args.run, (destination.run_host(),))
-    elif source_lives:
+        end = f"has moved to {destination.id}"
+    else:
         destination.guests.pop(args.vm, None)
+    if source_lives and args.vm in host.guests:
         guest = host.guests[args.vm]
         guest.config = replace(guest.config, run=args.run)
         master.settle_run(args.vm, args.run, (host.run_host(),))
+        end = "stays; its migration failed"
     host.changed()
     destination.changed()
-    world.note(host.id, f"migration of {args.vm} {'ended' if moved else 'failed'}")
+    world.note(host.id, f"{master.record(args.vm).object} {end}")
+
+
+def drop_incoming(world: World, args: MigrateVm) -> None:
+    """The source is lost: what had arrived of the guest ends with the connection."""
+    destination = world.host_by_uuid(args.destination)
+    guest = destination.guests.get(args.vm)
+    if guest is not None and guest.state == "incoming":
+        del destination.guests[args.vm]
+        destination.changed()
+        world.note(destination.id, f"{guest.config.object} does not arrive: its source is lost")

@@ -67,7 +67,6 @@ class SimulatedHost:
     generation: int = 1
     powered: bool = True
     reachable: bool = True
-    agent_up: bool = True
     data_center: str | None = None
     host_id: int | None = None
     maintenance: bool = False
@@ -83,6 +82,8 @@ class SimulatedHost:
     epoch: int = 0
     holder: str = ""
     lease_until_ms: int = 0
+    lease_ms: int = 0
+    lease_renewed: bool = False
     cpu_percent: int = 5
 
     @property
@@ -96,9 +97,43 @@ class SimulatedHost:
         return str(uuid5(UUID(self.uuid), f"ledger {self.ledgers}"))
 
     @property
+    def life(self) -> tuple[int, int]:
+        """Which boot of the host and which start of its agent this is; what an agent does, ends with its life."""
+        return self.boots, self.agent_starts
+
+    @property
     def answers(self) -> bool:
         """Whether a question over the network gets an answer."""
-        return self.powered and self.reachable and self.agent_up
+        return self.powered and self.reachable
+
+    def holds_lease(self, now_ms: int) -> bool:
+        """Whether the lease's holder may order now."""
+        return self.lease_renewed and now_ms < self.lease_until_ms
+
+    def begin_life(self, now_ms: int) -> None:
+        """The agent starts: epoch and holder are durable, the lease's time is not, so its holder must renew first."""
+        self.lease_until_ms, self.lease_renewed = now_ms + self.lease_ms, False
+        self.changed()
+
+    def keep_order(self, order: Order) -> None:
+        """Takes an order into the ledger, without its secrets."""
+        self.ledger[order.key] = LedgerEntry(replace(order, secrets={}), OrderResult(order.key, "running"))
+        self.last_of[order.object] = order.key
+        self.changed()
+
+    def revoke(self, key: str) -> OrderResult:
+        """Writes down that a key never takes effect; its object's last order is again the one before."""
+        entry = self.ledger.setdefault(key, LedgerEntry(None, OrderResult(key, "revoked", "revoked")))
+        if entry.order is not None:
+            object_id, entry.order = entry.order.object, None
+            entry.result = OrderResult(key, "revoked", f"revoked; before: {entry.result.summary}")
+            left = [
+                one for one, known in self.ledger.items() if known.order and known.order.object == object_id
+            ]
+            self.last_of.pop(object_id)
+            self.last_of.update({object_id: left[-1]} if left else {})
+        self.changed()
+        return entry.result
 
     def run_host(self) -> RunHost:
         """This host as a run names it."""
@@ -125,7 +160,7 @@ class SimulatedHost:
             boottime_ms=now_ms,
             wallclock_ms=now_ms,
             ledger_id=self.ledger_id,
-            lease=LeaseFacts(self.epoch, self.holder, max(0, self.lease_until_ms - now_ms)),
+            lease=self._lease(now_ms),
             capabilities=self.capabilities,
             data_center=self.data_center,
             host_id=self.host_id,
@@ -140,6 +175,11 @@ class SimulatedHost:
             orders=self._orders(),
             kinds=tuple(sorted(ARGUMENTS)),
         )
+
+    def _lease(self, now_ms: int) -> LeaseFacts:
+        if not self.holds_lease(now_ms):
+            return LeaseFacts(self.epoch)
+        return LeaseFacts(self.epoch, self.holder, self.lease_until_ms - now_ms)
 
     def statistics(self) -> HostStatistics:
         """Steady means."""

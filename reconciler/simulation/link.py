@@ -1,39 +1,24 @@
-"""A simulated agent behind the AgentLink Protocol: ledger, epoch, lease, order by order, in virtual time."""
+"""A simulated agent behind the AgentLink Protocol: facts, leases, orders and revocations, in virtual time."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass
 
-from nodeagent.wire.arguments import MigrateVm
+from nodeagent.wire.arguments import StartVm
 from nodeagent.wire.codec import ContractError, arguments_of
 from nodeagent.wire.facts import HostState, HostStatistics, StorageContents
-from nodeagent.wire.orders import (
-    LeaseGrant,
-    LeaseRequest,
-    Order,
-    OrderResult,
-    Refusal,
-    Resync,
-    Revocation,
-)
+from nodeagent.wire.orders import LeaseGrant, LeaseRequest, Order, OrderResult, Refusal, Resync, Revocation
+from nodeagent.wire.records import VmRecord
 from reconciler.agentlink.protocol import AnswerRefusedError, HostUnreachableError, OrderRefusedError
-from reconciler.simulation.effects import take_effect
+from reconciler.simulation.carrying import Carrying
 from reconciler.simulation.faults import Faults
-from reconciler.simulation.gates import refuse_lease, refuse_order
-from reconciler.simulation.guests import begin_migration, end_migration
-from reconciler.simulation.host import LedgerEntry, SimulatedHost
-from reconciler.simulation.storage import SimulationFault
+from reconciler.simulation.gates import refuse_holder, refuse_lease, refuse_order
+from reconciler.simulation.host import SimulatedHost
 from reconciler.simulation.world import World
 
 SILENCE_S = 5.0
-MIB = 2**20
-DURATIONS_S = {
-    "start-vm": 2.0,
-    "stop-vm": 5.0,
-    "reboot-vm": 8.0,
-    "create-disk": 0.5,
-    "connect-storage-domain": 0.5,
-}
+HOP_S = 0.001
 
 
 @dataclass(slots=True)
@@ -42,9 +27,8 @@ class SimulatedLink:
 
     world: World
     host: SimulatedHost
-    faults: Faults = field(default_factory=Faults)
-    running: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
-    cancelled: set[str] = field(default_factory=set)
+    faults: Faults
+    carrying: Carrying
 
     async def _arrive(self) -> None:
         """A question reaches the agent, or nobody answers for a while."""
@@ -52,12 +36,17 @@ class SimulatedLink:
             await asyncio.sleep(SILENCE_S)
         if not self.host.answers:
             raise HostUnreachableError(f"{self.host.id} does not answer; look at the host and its network")
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(HOP_S)
 
-    def _answer(self) -> None:
+    async def _answer(self) -> None:
         """The answer travels back, or is lost."""
         if not self.host.answers or self.faults.lose_answer(self.host.id):
-            raise HostUnreachableError(f"{self.host.id} does not answer; look at the host and its network")
+            await self._hear_nothing()
+
+    async def _hear_nothing(self) -> None:
+        """The sender waits in vain. Raises HostUnreachableError."""
+        await asyncio.sleep(SILENCE_S)
+        raise HostUnreachableError(f"{self.host.id} does not answer; look at the host and its network")
 
     async def state(self, known: HostState | None = None, *, fresh: bool = False) -> HostState | None:
         """The state document; it is always fresh here."""
@@ -99,8 +88,12 @@ class SimulatedLink:
             raise OrderRefusedError(refusal)
         host = self.host
         host.epoch, host.holder = request.epoch, request.holder
-        host.lease_until_ms = now + request.duration_ms
-        self._answer()
+        host.lease_ms, host.lease_until_ms, host.lease_renewed = (
+            request.duration_ms,
+            now + request.duration_ms,
+            True,
+        )
+        await self._answer()
         return LeaseGrant(host.epoch, host.holder, request.duration_ms, now, host.boot_id, host.ledger_id)
 
     async def resync(self, resync: Resync) -> None:
@@ -112,94 +105,73 @@ class SimulatedLink:
         self.host.changed()
 
     async def order(self, order: Order) -> OrderResult:
-        """Takes an order and begins it; a known key gets its result."""
+        """Takes an order and begins it; a known key gets its result. One that is held up arrives later all the same."""
+        delay_s = self.faults.hold_up(self.host.id, order)
+        if delay_s:
+            late = self._arrive_late(order, delay_s)
+            self.carrying.running[f"late {order.key}"] = asyncio.get_running_loop().create_task(late)
+            await self._hear_nothing()
         await self._arrive()
+        self._take(order)
+        result = self.host.ledger[order.key].result
+        await self._answer()
+        return result
+
+    async def _arrive_late(self, order: Order, delay_s: float) -> None:
+        """Nobody waits for the answer."""
+        await asyncio.sleep(delay_s)
+        if self.host.answers:
+            self.world.note(self.host.id, f"a late order arrives: {order.kind} {order.key.partition('/')[2]}")
+            with suppress(OrderRefusedError):
+                self._take(order)
+
+    def _take(self, order: Order) -> None:
+        """Begins an order unless its key is known. Raises OrderRefusedError."""
         known = self.host.ledger.get(order.key)
-        if known is None or known.order is None or known.order.digest != order.digest:
-            refusal = refuse_order(self.host, order, known, self.world.now_ms)
-            if refusal is not None:
-                raise OrderRefusedError(refusal)
-            self._begin(order)
-        self._answer()
-        return self.host.ledger[order.key].result
+        if known is not None and known.order is not None and known.order.digest == order.digest:
+            return
+        refusal = refuse_order(self.host, order, known, self._record_of(order), self.world.now_ms)
+        if refusal is not None:
+            step = order.key.partition("/")[2]
+            self.world.note(self.host.id, f"refuses {order.kind} {step}: {refusal.summary}")
+            raise OrderRefusedError(refusal)
+        self.carrying.begin(order)
 
-    def _begin(self, order: Order) -> None:
-        """Writes the ledger, then lets the order take its time."""
-        stored = replace(order, secrets={})
-        self.host.ledger[order.key] = LedgerEntry(stored, OrderResult(order.key, "running"))
-        self.host.last_of[order.object] = order.key
-        self.host.changed()
-        self.running[order.key] = asyncio.get_running_loop().create_task(self._carry_out(order))
-
-    async def _carry_out(self, order: Order) -> None:
-        """The order's life; a power cut in between leaves it without an end."""
-        boot = self.host.boots
+    def _record_of(self, order: Order) -> VmRecord | None:
+        """The record of the VM that an order starts, as it is on storage now."""
         try:
-            self.faults.fail(self.host.id, order)
-            if order.kind == "migrate-vm":
-                await self._migrate(order, boot)
-                result = OrderResult(order.key, "succeeded", generation=self.host.generation)
-            else:
-                await asyncio.sleep(self.faults.duration_s(order, DURATIONS_S.get(order.kind, 0.2)))
-                if self.host.boots != boot or not self.host.powered:
-                    self._lost(order.key)
-                    return
-                outputs = take_effect(self.world, self.host, order.kind, arguments_of(order), order.key)
-                result = OrderResult(order.key, "succeeded", generation=self.host.generation, outputs=outputs)
-        except (SimulationFault, ContractError) as fault:
-            result = OrderResult(
-                order.key, "failed", str(fault), "look at the host, then plan again", self.host.generation
-            )
-        if order.key in self.host.ledger:
-            self.host.ledger[order.key].result = result
-            self.host.changed()
-
-    def _lost(self, key: str) -> None:
-        """After a crash the agent finds the order begun, and cannot tell how far it came."""
-        if key in self.host.ledger:
-            self.host.ledger[key].result = OrderResult(key, "unknown", "the host was lost in the middle")
-
-    async def _migrate(self, order: Order, boot: int) -> None:
-        """Both ends of a migration; whatever happens in between, the VM is exactly once somewhere."""
-        args = arguments_of(order)
-        assert isinstance(args, MigrateVm)
-        destination = begin_migration(self.world, self.host, args, order.key)
-        target_boot = destination.boots
-        memory = self.host.guests[args.vm].config.memory.current_bytes
-        await asyncio.sleep(self.faults.duration_s(order, 0.5 + memory / (args.bandwidth_mib_per_s * MIB)))
-        if not self.host.powered or self.host.boots != boot:
-            destination.guests.pop(args.vm, None)
-            raise SimulationFault("the source was lost in the middle")
-        failed = self.faults.migration_fails(order) or order.key in self.cancelled
-        arrived = destination.powered and destination.boots == target_boot and destination.reachable
-        end_migration(self.world, self.host, args, moved=arrived and not failed)
-        if failed or not arrived:
-            raise SimulationFault("the migration did not succeed; the guest runs on at its source")
+            arguments = arguments_of(order)
+        except ContractError:
+            return None
+        if not isinstance(arguments, StartVm) or arguments.master not in self.host.connected:
+            return None
+        return self.world.storage[arguments.master].vms.get(arguments.config.uuid)
 
     async def follow(self, key: str, wait_ms: int) -> OrderResult | None:
         """What became of a key."""
         await self._arrive()
-        task = self.running.get(key)
+        task = self.carrying.running.get(key)
         if task is not None and not task.done():
             await asyncio.wait({task}, timeout=wait_ms / 1000)
-        self._answer()
+        await self._answer()
         entry = self.host.ledger.get(key)
         return entry.result if entry else None
 
     async def revoke(self, revocation: Revocation) -> OrderResult:
         """Records that a key never takes effect, and tells what became of it."""
         await self._arrive()
-        if revocation.epoch < self.host.epoch:
-            raise OrderRefusedError(Refusal("stale-epoch", "a higher epoch was seen", "take the lease anew"))
+        refusal = refuse_holder(self.host, revocation.holder, revocation.epoch, self.world.now_ms)
+        if refusal is not None:
+            raise OrderRefusedError(refusal)
         entry = self.host.ledger.get(revocation.key)
-        if entry is None:
-            entry = LedgerEntry(None, OrderResult(revocation.key, "revoked"))
-            self.host.ledger[revocation.key] = entry
-            self.host.changed()
-        elif revocation.cancel:
-            self.cancelled.add(revocation.key)
-        self._answer()
-        return entry.result
+        result = entry.result if entry is not None else None
+        if result is None or result.state in ("accepted", "unknown"):
+            result = self.host.revoke(revocation.key)
+            self.world.note(self.host.id, f"revokes {revocation.key.partition('/')[2]}")
+        elif result.state == "running" and revocation.cancel:
+            self.carrying.cancelled.add(revocation.key)
+        await self._answer()
+        return result
 
 
 def _same(known: HostState, document: HostState) -> bool:
@@ -214,4 +186,7 @@ def _same(known: HostState, document: HostState) -> bool:
 def link_fleet(world: World, faults: Faults | None = None) -> dict[str, SimulatedLink]:
     """A link to every host of the world, by id."""
     shared = faults or Faults()
-    return {name: SimulatedLink(world, host, shared) for name, host in world.hosts.items()}
+    return {
+        name: SimulatedLink(world, host, shared, Carrying(world, host, shared))
+        for name, host in world.hosts.items()
+    }

@@ -1,11 +1,21 @@
 """The world: hosts, storage, and what may befall them. Every state that breaks a promise raises at once."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 
 from nodeagent.wire.facts import StorageDomainFacts
+from nodeagent.wire.records import ExitReason
 from reconciler.simulation.host import SimulatedHost
+from reconciler.simulation.recovering import recover_orders
 from reconciler.simulation.storage import SimulatedStorage, SimulationFault
+
+ENDS: dict[str, str] = {
+    "destroyed": "is destroyed behind our back",
+    "shutdown": "shuts itself down",
+    "crashed": "crashes",
+}
+"""Ends of guests as the log tells them."""
 
 
 class BrokenPromiseError(AssertionError):
@@ -14,11 +24,16 @@ class BrokenPromiseError(AssertionError):
 
 @dataclass(slots=True)
 class World:
-    """Hosts by object id, storage domains by uuid, and the log of what happened: (virtual ms, who, what)."""
+    """Hosts by object id, storage domains by uuid, and the log of what happened: (virtual ms, who, what).
+
+    effects: how often each order key took effect. broken: promises that were broken, for those who look later.
+    """
 
     hosts: dict[str, SimulatedHost] = field(default_factory=dict)
     storage: dict[str, SimulatedStorage] = field(default_factory=dict)
     log: list[tuple[int, str, str]] = field(default_factory=list)
+    effects: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
 
     @property
     def now_ms(self) -> int:
@@ -58,12 +73,22 @@ class World:
                 if guest.state == "incoming":
                     continue
                 if vm in homes:
-                    raise BrokenPromiseError(f"{guest.config.object} runs on {homes[vm]} and {host.id}")
+                    self._break(f"{guest.config.object} runs on {homes[vm]} and {host.id}")
                 homes[vm] = host.id
                 for disk in guest.config.disks:
                     other = writers.setdefault(disk.image, vm)
                     if other != vm and not disk.read_only:
-                        raise BrokenPromiseError(f"{disk.name} is written by {other} and {vm}")
+                        self._break(f"{disk.name} is written by {other} and {vm}")
+
+    def count_effect(self, key: str) -> None:
+        """An order takes effect. Raises BrokenPromiseError the second time."""
+        self.effects[key] += 1
+        if self.effects[key] > 1:
+            self._break(f"{key} took effect twice")
+
+    def _break(self, promise: str) -> None:
+        self.broken.append(promise)
+        raise BrokenPromiseError(promise)
 
     def power_off(self, host: str) -> None:
         """The plug is pulled: guests are gone, the agent is silent; records know nothing of it."""
@@ -72,11 +97,20 @@ class World:
         self.note(host, "power off")
 
     def power_on(self, host: str) -> None:
-        """Another boot, without guests; leases do not outlive the boot-time clock."""
+        """Another boot, without guests; the agent looks after what its ledger holds open."""
         one = self.hosts[host]
-        one.powered, one.boots, one.lease_until_ms = True, one.boots + 1, 0
-        one.changed()
+        one.powered, one.boots = True, one.boots + 1
+        one.begin_life(self.now_ms)
         self.note(host, "power on")
+        recover_orders(self.storage, one)
+
+    def restart_agent(self, host: str) -> None:
+        """The agent is killed and started again; guests and migrations go on."""
+        one = self.hosts[host]
+        one.agent_starts += 1
+        one.begin_life(self.now_ms)
+        self.note(host, "agent restarted")
+        recover_orders(self.storage, one)
 
     def cut(self, host: str) -> None:
         """The network is cut: guests run on, nobody can ask."""
@@ -88,27 +122,23 @@ class World:
         self.hosts[host].reachable = True
         self.note(host, "network back")
 
-    def destroy_guest(self, host: str, vm: str) -> None:
-        """Somebody runs virsh destroy."""
-        self.hosts[host].lose_guest(vm, "destroyed")
-        self.note(host, f"guest {vm} destroyed behind our back")
-
-    def shut_down_guest(self, host: str, vm: str) -> None:
-        """The guest shuts itself down."""
-        self.hosts[host].lose_guest(vm, "shutdown")
-        self.note(host, f"guest {vm} shut itself down")
+    def end_guest(self, vm: str, reason: ExitReason) -> None:
+        """A guest (object id) ends without an order, wherever it runs. Raises SimulationFault if it does not run."""
+        for host in self.hosts.values():
+            for uuid, guest in host.guests.items():
+                if guest.config.object == vm and guest.state != "incoming":
+                    host.lose_guest(uuid, reason)
+                    self.note(host.id, f"{vm} {ENDS.get(reason, reason)}")
+                    return
+        raise SimulationFault(f"{vm} does not run")
 
     def lose_ledger(self, host: str) -> None:
         """The agent's state directory is gone: a new ledger that takes no orders until a resync."""
         one = self.hosts[host]
         one.ledger.clear()
         one.last_of.clear()
-        one.ledgers, one.epoch, one.holder, one.lease_until_ms, one.resync_needed = (
-            one.ledgers + 1,
-            0,
-            "",
-            0,
-            True,
-        )
+        one.ledgers += 1
+        one.epoch, one.holder, one.lease_until_ms, one.lease_ms = 0, "", 0, 0
+        one.lease_renewed, one.resync_needed = False, True
         one.changed()
         self.note(host, "ledger lost")
