@@ -1,32 +1,39 @@
-"""One turn of the wheel, shared by `ostler apply`, `ostler run` and the controller: settle, observe, plan, admit, run.
+"""One turn of the wheel, shared by `ostler apply`, `ostler simulate`, `ostler run` and the controller: settle, observe,
+plan, admit, run, remember.
 
 Nothing here decides what to do; it calls the stages in their order and hands their values on.
 """
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nodeagent.wire.facts import HostState
-from reconciler.agentlink.gathering import GatherLimits, HostName, gather
+from reconciler.agentlink.gathering import Gathered, GatherLimits, HostName, gather
 from reconciler.agentlink.protocol import Fleet
 from reconciler.execution.admission import Fresh, Objection, refuse_plan
 from reconciler.execution.leases import Leases
 from reconciler.execution.locks import locked_by_journal, locked_by_orders
 from reconciler.execution.run import Applier, PlanRun, Site, Ticket, Watcher
-from reconciler.execution.settling import Settlement, hosts_to_ask, settle
+from reconciler.execution.settling import Settlement, hosts_to_ask, settle, settle_orders
 from reconciler.model.desired import Desired
+from reconciler.model.observed import OpenOrder
+from reconciler.model.outcome import ApplyOutcome, StepState
 from reconciler.model.plan import Plan
 from reconciler.model.reports import HostOffProof, Reports
 from reconciler.pipeline import Pass, PassOptions, run_pass
 from reconciler.planfile.canonical import plan_digest, plan_id
 from reconciler.planfile.encode import encode_plan
-from reconciler.planning.basis import basis_of
+from reconciler.planning.basis import all_metas, basis_of
 from reconciler.store.store import Store
 from reconciler.version import PLANNER
 
 EVERYTHING = "*"
 """The scope of a pause that holds all data centers."""
+
+MOST_FAILURES = 5
+FIRST_PAUSE_MS = 5_000
+LONGEST_PAUSE_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +53,129 @@ class Estate:
         return [HostName(name, host.uuid) for name, host in self.desired.hosts.items()]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn came to. objections: why its plan was not applied; outcome: of its plan, if that was applied.
+
+    settled: orders of earlier applies whose fate was found out before.
+    """
+
+    gathered: Gathered
+    done: Pass
+    settled: tuple[Settlement, ...] = ()
+    objections: tuple[Objection, ...] = ()
+    outcome: ApplyOutcome | None = None
+
+
+async def take_turn(
+    estate: Estate, watch: Callable[[Plan], Watcher] | None = None, previous: Turn | None = None
+) -> Turn:
+    """Settle, observe, plan; then admit and run what there is to do. `previous`: the loop's last turn, so that hosts'
+    silence can be told from our own absence. The caller holds `store.exclusive()`."""
+    turn = await look_settled(estate, previous)
+    plan = turn.done.plan
+    if not plan.steps:
+        return turn
+    objections = admit(estate, plan, turn.done)
+    if objections:
+        return replace(turn, objections=objections)
+    run = prepare_run(estate, plan, turn.done, watch(plan) if watch is not None else None)
+    outcome = await run.run()
+    remember(estate, plan, outcome)
+    return replace(turn, outcome=outcome)
+
+
+def pause_ms(failures: int) -> int:
+    """How long to wait after so many failing passes in a row: 5 s, doubled with each, at most 5 minutes."""
+    return min(FIRST_PAUSE_MS << min(max(0, failures - 1), 10), LONGEST_PAUSE_MS)
+
+
+def remember(estate: Estate, plan: Plan, outcome: ApplyOutcome) -> None:
+    """Count failing passes by object, and forget those of objects whose steps all succeeded. Raises StoreError."""
+    attempts, metas = estate.store.attempts, all_metas(estate.desired)
+    states = {step.id: outcome.steps.get(step.id) for step in plan.steps}
+    for name in dict.fromkeys(step.object for step in plan.steps):
+        ends = [states[step.id] for step in plan.steps if step.object == name]
+        wrong = [
+            one for one in ends if one is not None and one.state in (StepState.FAILED, StepState.UNKNOWN)
+        ]
+        if wrong:
+            attempts.failed(name, metas[name].digest if name in metas else "", wrong[0].summary)
+        elif all(one is not None and one.state is StepState.SUCCEEDED for one in ends):
+            attempts.forget(name)
+
+
 async def observe(estate: Estate) -> Reports:
     """One observation. What persons confirmed counts; of hosts that answer it ends."""
+    return (await listen(estate)).reports
+
+
+async def listen(estate: Estate, previous: Gathered | None = None) -> Gathered:
+    """One observation with what the next one needs to tell silence from our own absence."""
     center = estate.desired.data_center
     proofs: Sequence[HostOffProof] = estate.store.confirmations.current(center.uuid)
     domains = [one.uuid for one in estate.desired.storage_domains.values()]
     gathered = await gather(
-        estate.fleet, estate.hosts, domains, data_center=center.meta.id, proofs=proofs, limits=estate.limits
+        estate.fleet,
+        estate.hosts,
+        domains,
+        data_center=center.meta.id,
+        previous=previous,
+        proofs=proofs,
+        limits=estate.limits,
     )
     if proofs:
         answering = [one.uuid for one in gathered.reports.hosts if one.status == "answering"]
         estate.store.confirmations.end(center.uuid, answering)
-    return gathered.reports
+    return gathered
 
 
 async def look(estate: Estate, previous: Pass | None = None) -> Pass:
     """An observation and the pass over it."""
-    return run_pass(estate.desired, await observe(estate), previous, estate.options)
+    return _plan(estate, await observe(estate), previous)
+
+
+def _plan(estate: Estate, reports: Reports, previous: Pass | None = None) -> Pass:
+    """The pass over an observation, without objects whose last order nobody knows the end of, or that keep failing."""
+    metas = all_metas(estate.desired)
+    failing = {
+        name: one.reason
+        for name, one in estate.store.attempts.all().items()
+        if one.failures >= MOST_FAILURES and name in metas and one.digest == metas[name].digest
+    }
+    begun = tuple(
+        OpenOrder(one.host, one.key, one.kind, one.object, "unknown")
+        for one in estate.store.journal.unsettled()
+    )
+    options = replace(estate.options, begun=begun, failing=failing)
+    return run_pass(estate.desired, reports, previous, options)
+
+
+async def look_settled(estate: Estate, previous: Turn | None = None) -> Turn:
+    """What earlier processes left is settled; then an observation and the pass over it.
+
+    Orders whose end an agent does not know are revoked, whoever gave them: a lost store knows nothing of them.
+    """
+    settled = await settle_journal(estate)
+    gathered = await listen(estate, previous.gathered if previous else None)
+    done = _plan(estate, gathered.reports, previous.done if previous else None)
+    unknown = [one for one in done.observed.open_orders.values() if one.state == "unknown"]
+    more = await _settle_orders(estate, unknown, _states(gathered.reports)) if unknown else ()
+    if more:
+        gathered = await listen(estate, gathered)
+        done = _plan(estate, gathered.reports, done)
+    return Turn(gathered, done, (*settled, *more))
+
+
+async def _settle_orders(
+    estate: Estate, orders: Sequence[OpenOrder], states: Mapping[str, HostState]
+) -> tuple[Settlement, ...]:
+    """Of those hosts that answer."""
+    asked = [one for one in orders if one.host in states]
+    leases = _new_leases(estate, states)
+    async with leases.kept():
+        await leases.acquire({one.host for one in asked}, states)
+        return await settle_orders(asked, estate.fleet, leases)
 
 
 async def settle_journal(estate: Estate) -> tuple[Settlement, ...]:
@@ -70,20 +183,30 @@ async def settle_journal(estate: Estate) -> tuple[Settlement, ...]:
     begun = estate.store.journal.unsettled()
     if not begun and not estate.store.applies.running():
         return ()
-    off = {proof.host for proof in estate.store.confirmations.current(estate.desired.data_center.uuid)}
-    uuids = {name: host.uuid for name, host in estate.desired.hosts.items()}
-    proven = [name for name, uuid in uuids.items() if uuid in off or name in off]
-    states = _states(await observe(estate))
-    leases = Leases(
+    reports = await observe(estate)
+    states, proven = _states(reports), _proven_off(reports)
+    leases = _new_leases(estate, states)
+    async with leases.kept():
+        await leases.acquire(hosts_to_ask(begun, proven), states)
+        return await settle(estate.store, estate.fleet, leases, proven)
+
+
+def _proven_off(reports: Reports) -> tuple[str, ...]:
+    """Ids of silent hosts that are proven off; a host that answers, or refuses, is alive whatever was proven before."""
+    proven = {proof.host for proof in reports.proofs}
+    return tuple(
+        one.host for one in reports.hosts if one.status == "silent" and proven & {one.host, one.uuid}
+    )
+
+
+def _new_leases(estate: Estate, states: Mapping[str, HostState]) -> Leases:
+    return Leases(
         estate.fleet,
         data_center=estate.desired.data_center.uuid,
         holder=estate.applier.holder,
         epoch_above=max((state.lease.epoch for state in states.values()), default=0),
         takeover=estate.applier.takeover,
     )
-    async with leases.kept():
-        await leases.acquire(hosts_to_ask(begun, proven), states)
-        return await settle(estate.store, estate.fleet, leases, proven)
 
 
 def admit(estate: Estate, plan: Plan, fresh: Pass, *, expected: str = "") -> tuple[Objection, ...]:
@@ -113,7 +236,11 @@ def admit(estate: Estate, plan: Plan, fresh: Pass, *, expected: str = "") -> tup
 
 
 def prepare_run(
-    estate: Estate, plan: Plan, fresh: Pass, watcher: Watcher | None, new_id: Callable[[], str] | None = None
+    estate: Estate,
+    plan: Plan,
+    fresh: Pass,
+    watcher: Watcher | None = None,
+    new_id: Callable[[], str] | None = None,
 ) -> PlanRun:
     """The run of an admitted plan; the caller holds `store.exclusive()`."""
     digest = plan_digest(plan)

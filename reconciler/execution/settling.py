@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from reconciler.agentlink.protocol import Fleet
 from reconciler.execution.fate import Fate, find_out
 from reconciler.execution.leases import HeldLease, LeaseLostError, Leases
+from reconciler.model.observed import OpenOrder
 from reconciler.model.outcome import StepOutcome, StepState
 from reconciler.store.journal import BegunStep
 from reconciler.store.store import Store
@@ -47,6 +48,23 @@ async def settle(
     for apply in store.applies.running():
         store.applies.end(apply.apply_id, "interrupted", _CRASHED)
     return tuple(Settlement(step, fate) for step, fate in zip(begun, fates, strict=True))
+
+
+async def settle_orders(orders: Iterable[OpenOrder], fleet: Fleet, leases: Leases) -> tuple[Settlement, ...]:
+    """Find out the fate of orders that their agents do not know the end of: revoked, nothing more comes of them.
+
+    No journal of ours has them: they are of a store that was lost, or of another applier that is gone. leases:
+    already acquired for their hosts.
+    """
+    steps = [_begun(one) for one in orders]
+    fates = await asyncio.gather(*(_find_fate(step, fleet, leases, ()) for step in steps))
+    return tuple(Settlement(step, fate) for step, fate in zip(steps, fates, strict=True))
+
+
+def _begun(order: OpenOrder) -> BegunStep:
+    """An order in a ledger as the step that it was."""
+    apply_id, _, step_id = order.key.partition("/")
+    return BegunStep(apply_id, step_id, order.key, order.host, order.object, order.kind)
 
 
 async def _find_fate(
