@@ -27,10 +27,12 @@ def diff_data_center(
     placement: Placement,
     allow_prune: int = 0,
     doubtful: tuple[Blocked, ...] = (),
+    asked: frozenset[str] = frozenset(),
 ) -> Changes:
     """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once.
 
-    doubtful: objects whose identity a person must settle first; nothing is planned for them.
+    doubtful: objects whose identity a person must settle first; nothing is planned for them. asked: VMs in whose
+    records `observed` holds a wish that is not on storage yet.
     """
     in_use = bridges_in_use(desired, observed)
     context = DiffContext(
@@ -44,6 +46,7 @@ def diff_data_center(
         occupied=occupied_domains(observed),
         bridges=effective_bridges(desired, in_use),
         domains={one.uuid: one for one in desired.storage_domains.values()},
+        asked=asked,
     )
     mass = block_mass_removal(context, allow_prune)
     if mass is not None:

@@ -8,8 +8,9 @@ from reconciler.diffing.context import DiffContext, Finding
 from reconciler.diffing.doubts import describe_doubt
 from reconciler.model.change import Blocked, Change, Deferred, Drift, Effect, FieldChange, Reason, Verb
 from reconciler.model.desired import RestartPolicy, VirtualMachine
+from reconciler.model.intents import is_as_asked, move_wish, pause_wish, power_wish
 from reconciler.model.observed import VmObservation
-from reconciler.model.placement import Assignment, Outcome
+from reconciler.model.placement import ASKED, Assignment, Outcome
 
 
 def diff_running(
@@ -24,7 +25,8 @@ def diff_running(
         yield cluster
     live = tuple(one for one in differing if one.effect is Effect.LIVE)
     pending = tuple(one for one in differing if one.effect is Effect.NEXT_START)
-    restarts = bool(pending) and vm.restart_policy is RestartPolicy.WHEN_NEEDED
+    why = _reason_to_restart(vm, seen, pending)
+    restarts = why is not None
     if assignment is not None and not leaves and assignment.dropped:
         grows = tuple(one for one in live if _grows(one))
         yield from _no_room(assignment, (*grows, *(pending if restarts else ())))
@@ -34,27 +36,55 @@ def diff_running(
     if obstacle is not None:
         yield obstacle
         restarts = moves = False
-    if restarts and (moves or not leaves):
+    if restarts and why is not None and (moves or not leaves):
         where = assignment.host if assignment is not None and moves else seen.host
         yield Change(
             vm.meta.id,
             Verb.RESTART,
-            (Reason("restart-when-needed", "spec.restartPolicy"),),
+            (why,),
             host=where,
             fields=(*live, *pending),
         )
     else:
+        yield from _pause(vm, seen)
         later = tuple(one for one in live if moves and _grows(one))
         yield from _in_place(vm, seen, tuple(one for one in live if one not in later), pending)
         if later and assignment is not None:
-            why = (Reason("fields-differ"), Reason("grows-where-there-is-room", assignment.host or ""))
-            yield Change(vm.meta.id, Verb.CHANGE_LIVE, why, host=assignment.host, fields=later)
+            reasons = (Reason("fields-differ"), Reason("grows-where-there-is-room", assignment.host or ""))
+            yield Change(vm.meta.id, Verb.CHANGE_LIVE, reasons, host=assignment.host, fields=later)
     if assignment is not None and moves:
-        yield Change(
-            vm.meta.id, Verb.MIGRATE, (Reason(assignment.because),), host=seen.host, subject=assignment.host
-        )
+        reason = _reason_to_move(context, vm, seen, assignment)
+        yield Change(vm.meta.id, Verb.MIGRATE, (reason,), host=seen.host, subject=assignment.host)
     elif assignment is not None and leaves and obstacle is None:
         yield _stuck(vm, seen, assignment)
+
+
+def _reason_to_restart(
+    vm: VirtualMachine, seen: VmObservation, pending: tuple[FieldChange, ...]
+) -> Reason | None:
+    """A person's wish, or changes that its manifest lets restart it."""
+    wish = power_wish(vm, seen.record)
+    if wish is not None and wish.action == "reboot":
+        return Reason("intent", wish.id)
+    if pending and vm.restart_policy is RestartPolicy.WHEN_NEEDED:
+        return Reason("restart-when-needed", "spec.restartPolicy")
+    return None
+
+
+def _reason_to_move(
+    context: DiffContext, vm: VirtualMachine, seen: VmObservation, assignment: Assignment
+) -> Reason:
+    """The rule by which placement moves it; of a person's wish with its id."""
+    wish = move_wish(context.desired, vm, seen.record, seen.host)
+    return Reason(assignment.because, wish.id if wish and assignment.because == ASKED else "")
+
+
+def _pause(vm: VirtualMachine, seen: VmObservation) -> Iterator[Change]:
+    """Pausing or resuming a guest that is not yet as a person asked."""
+    wish, state = pause_wish(seen.record), seen.guest.state if seen.guest else None
+    if wish is not None and state in ("running", "paused") and not is_as_asked(wish, state):
+        verb = Verb.PAUSE if wish.action == "pause" else Verb.RESUME
+        yield Change(vm.meta.id, verb, (Reason("intent", wish.id),), host=seen.host)
 
 
 def objection_to_power(context: DiffContext, vm: VirtualMachine, seen: VmObservation) -> Blocked | None:
@@ -164,7 +194,10 @@ def _cluster_change(context: DiffContext, vm: VirtualMachine, seen: VmObservatio
 
 def _stuck(vm: VirtualMachine, seen: VmObservation, assignment: Assignment) -> Blocked:
     """A VM that must leave its host and cannot."""
-    must = f"it must leave {seen.host} ({assignment.because})"
+    asked = assignment.because == ASKED
+    must = (
+        f"it was asked to leave {seen.host}" if asked else f"it must leave {seen.host} ({assignment.because})"
+    )
     if assignment.dropped and assignment.dropped[0][0] == "Migration not allowed":
         return Blocked(
             vm.meta.id,

@@ -1,7 +1,7 @@
 """One VM against its manifest: record, exit, power, host, fields. The order of the findings is the order to read them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nodeagent.wire.guest import GuestConfig
 from nodeagent.wire.records import VmRecord
@@ -13,6 +13,7 @@ from reconciler.diffing.records import UndecidedError, vm_record
 from reconciler.diffing.running import diff_running, dropped, objection_to_disks, objection_to_power
 from reconciler.model.change import Blocked, Change, Drift, Power, Reason, Verb
 from reconciler.model.desired import VirtualMachine
+from reconciler.model.intents import PAUSING, end_intents, is_as_asked, pause_wish
 from reconciler.model.observed import Presence, VmObservation
 from reconciler.model.placement import Assignment
 
@@ -39,6 +40,7 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
     except UndecidedError as error:
         advice = "bring a host of the cluster back, or name the value in the manifest"
         return VmDiff((Blocked(vm.meta.id, str(error), advice),))
+    record = _with_ended_wishes(record, seen)
     run = record.run.number if record.run else 0
     running = seen is not None and seen.presence is Presence.RUNNING
     guest = expected_guest(
@@ -50,11 +52,21 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
         run if running else run + 1,
         context.bridges,
     )
-    findings = (*_record(vm, seen, record), *_power(context, vm, seen, guest))
+    findings = (*_record(context, vm, seen, record), *_power(context, vm, seen, guest))
     return VmDiff(findings, guest, record)
 
 
-def _record(vm: VirtualMachine, seen: VmObservation | None, record: VmRecord) -> Iterator[Finding]:
+def _with_ended_wishes(record: VmRecord, seen: VmObservation | None) -> VmRecord:
+    """The record with a wish to pause or resume marked as done, once the guest is as it was asked to be."""
+    wish = pause_wish(record)
+    if wish is None or seen is None or seen.guest is None or not is_as_asked(wish, seen.guest.state):
+        return record
+    return replace(record, intents=end_intents(record, PAUSING))
+
+
+def _record(
+    context: DiffContext, vm: VirtualMachine, seen: VmObservation | None, record: VmRecord
+) -> Iterator[Finding]:
     """Writing the VM's record: new, adopted, or changed; and an exit that it does not hold yet."""
     old = seen.record if seen else None
     if (
@@ -74,13 +86,20 @@ def _record(vm: VirtualMachine, seen: VmObservation | None, record: VmRecord) ->
             Verb.ADOPT if adopting else Verb.CREATE,
             (Reason("adopted" if adopting else "declared"),),
         )
-    elif old != record:
-        adopted = not old.managed
-        yield Change(
-            vm.meta.id,
-            Verb.ADOPT if adopted else Verb.UPDATE,
-            (Reason("adopted" if adopted else "manifest-changed"),),
-        )
+    elif not old.managed:
+        yield Change(vm.meta.id, Verb.ADOPT, (Reason("adopted"),))
+    elif old != record or vm.meta.id in context.asked:
+        yield Change(vm.meta.id, Verb.UPDATE, tuple(_why_written(context, old, record)))
+
+
+def _why_written(context: DiffContext, old: VmRecord, record: VmRecord) -> Iterator[Reason]:
+    """Every reason to write a record that is there."""
+    if record.object in context.asked and record.intents:
+        yield Reason("asked", record.intents[-1].action)
+    if old.intents != record.intents:
+        yield Reason("intent-achieved", next(one.action for one in reversed(record.intents) if one.done))
+    if replace(old, intents=record.intents) != record:
+        yield Reason("manifest-changed")
 
 
 def _power(

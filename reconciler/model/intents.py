@@ -5,7 +5,7 @@ A wish is open while the VM's last run is the one in which it was made: starting
 next run, and that ends it in the same write, whatever crashes afterwards.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nodeagent.wire.records import Intent, IntentAction, VmRecord
 from reconciler.model.desired import Desired, Mobility, RunPolicy, VirtualMachine
@@ -55,8 +55,8 @@ def add_intent(record: VmRecord, wish: Intent) -> tuple[Intent, ...]:
 
 
 def end_intents(record: VmRecord, topic: frozenset[IntentAction]) -> tuple[Intent, ...]:
-    """The record's open wishes without those of a topic."""
-    return tuple(one for one in open_intents(record) if one.action not in topic)
+    """The record's wishes with those of a topic marked as done."""
+    return tuple(replace(one, done=True) if one.action in topic else one for one in record.intents)
 
 
 def forbidden_by_policy(vm: VirtualMachine, wish: Intent) -> Contradiction | None:
@@ -120,3 +120,8 @@ def move_wish(
 def pause_wish(record: VmRecord | None) -> Intent | None:
     """The wish to pause or resume that counts now."""
     return open_intent(record, PAUSING)
+
+
+def is_as_asked(wish: Intent, state: str | None) -> bool:
+    """Whether a running guest is in the state that a wish to pause or resume asks for."""
+    return state == ("paused" if wish.action == "pause" else "running")

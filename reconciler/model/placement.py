@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from reconciler.model.desired import VirtualMachine
 
+ASKED = "intent"
+"""The rule by which a VM moves that a person asked to move."""
+
 
 class Outcome(StrEnum):
     """What placement decided for a VM."""

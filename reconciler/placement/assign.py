@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from reconciler.model.capacity import guest_footprint, vm_footprint
 from reconciler.model.change import Identities, Power
 from reconciler.model.desired import Desired, Mobility, RestartPolicy, VirtualMachine
+from reconciler.model.intents import move_wish
 from reconciler.model.observed import Observed, Presence, VmObservation
-from reconciler.model.placement import Assignment, Outcome, Placement, turn_of
+from reconciler.model.placement import ASKED, Assignment, Outcome, Placement, turn_of
 from reconciler.placement.demand import VmDemand, demand_of
 from reconciler.placement.policies import NONE
 from reconciler.placement.selection import dropped_by, select_host
@@ -34,7 +35,7 @@ def place_vms(
         if not running and powers[name] is Power.RUN:
             homeless.append((vm, seen, START))
         elif running and powers[name] is not Power.STOP and seen is not None:
-            why = reason_to_leave(desired, vm, seen.host)
+            why = reason_to_leave(desired, vm, seen)
             if why is None:
                 assignments[name] = Assignment(name, Outcome.STAYS, seen.host, seen.host)
                 if seen.host is not None and (more := growth_of(vm, seen)) > 0:
@@ -46,11 +47,14 @@ def place_vms(
     return Placement(dict(sorted(assignments.items())))
 
 
-def reason_to_leave(desired: Desired, vm: VirtualMachine, host: str | None) -> str | None:
+def reason_to_leave(desired: Desired, vm: VirtualMachine, seen: VmObservation) -> str | None:
     """The rule by which a running VM may not stay where it is, None if it may."""
+    host = seen.host
     declared = desired.hosts.get(host or "")
     if declared is None:
         return None
+    if move_wish(desired, vm, seen.record, host) is not None:
+        return ASKED
     if declared.maintenance:
         return "host-in-maintenance"
     if vm.hosts and host not in vm.hosts:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from reconciler.model.capacity import guest_footprint, vm_footprint
 from reconciler.model.desired import Desired, VirtualMachine
+from reconciler.model.intents import move_wish
 from reconciler.model.observed import Presence, VmObservation
 
 VCPU_LOAD_PERCENT = 10
@@ -15,6 +16,7 @@ class VmDemand:
     """One VM as filters and weights see it. current: host id where it runs now. load: percent of one CPU, summed.
 
     bound: hosts to which its state binds it (TPM state lies on the host where it ran last), empty if none.
+    away: a person asked it to leave its host; destination: for this one, if a host was named.
     memory_bytes: what it takes where it is to run; released_bytes: what it gives back where it runs now.
     """
 
@@ -30,6 +32,8 @@ class VmDemand:
     bound: frozenset[str]
     current: str | None
     released_bytes: int = 0
+    away: bool = False
+    destination: str | None = None
 
 
 def demand_of(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) -> VmDemand:
@@ -39,6 +43,7 @@ def demand_of(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) 
     cluster = desired.clusters[vm.cluster]
     config = seen.guest.config if seen and running and seen.guest else None
     taken = guest_footprint(config) if config else 0
+    wish = move_wish(desired, vm, record, seen.host) if seen and running else None
     return VmDemand(
         vm=vm.meta.id,
         memory_bytes=max(vm_footprint(vm), taken),
@@ -54,6 +59,8 @@ def demand_of(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) 
         bound=_bound(desired, vm, seen) if vm.tpm and not running else frozenset(),
         current=seen.host if seen and running else None,
         released_bytes=taken,
+        away=wish is not None,
+        destination=wish.host if wish else None,
     )
 
 

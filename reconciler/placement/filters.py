@@ -53,6 +53,28 @@ class PinToHost:
         return f"the VM's TPM state lies on {', '.join(sorted(demand.bound))}"
 
 
+class Migration:
+    """A VM that a person asked to move goes to the host that was named, and not to the one where it is."""
+
+    name = "Migration"
+    mandatory = True
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """Everywhere, unless somebody asked."""
+        if not demand.away:
+            return _every(table)
+        named = demand.destination
+        return np.array(
+            [name == named if named else name != demand.current for name in table.ids], dtype=np.bool_
+        )
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """What was asked."""
+        if demand.destination is not None:
+            return f"somebody asked for {demand.destination}"
+        return "somebody asked that it leaves this host"
+
+
 class CpuLevel:
     """The host can run the VM's CPU model."""
 
@@ -199,6 +221,6 @@ class Storage:
 FILTERS: dict[str, Filter] = {
     unit.name: unit
     for unit in (
-        PinToHost(), CpuLevel(), Storage(), EmulatedMachine(), Cpu(), CpuOverloaded(), Swap(), Memory(), Network(),
+        PinToHost(), Migration(), CpuLevel(), Storage(), EmulatedMachine(), Cpu(), CpuOverloaded(), Swap(), Memory(), Network(),
     )
 }  # fmt: skip

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from reconciler.model.names import step_id
 from reconciler.model.plan import Edge, Step
 from reconciler.planning.context import PlanContext
 from reconciler.planning.room import edges_for_room
+from reconciler.planning.steps import END_WISH
 
 LIVE_KINDS = frozenset(
     {
@@ -34,6 +36,7 @@ STAGE = {
             ("stop-vm",),
             ("grow-disk",),
             tuple(sorted(LIVE_KINDS)),
+            ("pause-vm", "resume-vm"),
             ("migrate-vm",),
             ("start-vm", "reboot-vm"),
             ("remove-vm", "remove-disk", "remove-network", "disconnect-storage-domain"),
@@ -248,6 +251,9 @@ CHAIN = {
     "record-exit": "exit",
     "stop-vm": "stop",
     "live": "change",
+    "pause-vm": "pause",
+    "resume-vm": "pause",
+    "end-wish": "end-of-wish",
     "migrate-vm": "migration",
     "live-there": "change",
     "start-vm": "start",
@@ -258,7 +264,7 @@ CHAIN = {
 
 
 def _one_vm_in_order(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
-    """Within one VM: record, exit, stop, live changes, what moves it, what changes it there, start, removal."""
+    """Within one VM: record, exit, stop, live changes, pause, what moves it, what changes it there, start, removal."""
     for steps in index.by_object.values():
         moved_from = next((step.host for step in steps if step.kind == "migrate-vm"), None)
         groups: dict[str, list[Step]] = defaultdict(list)
@@ -274,6 +280,8 @@ def _one_vm_in_order(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]
 
 def _link(step: Step, moved_from: str | None) -> str:
     """Which link of the chain a step is; a live change on the host to which the VM moves comes after the move."""
+    if step.kind == "write-vm-record" and step.id == step_id(step.object, END_WISH):
+        return "end-wish"
     if step.kind not in LIVE_KINDS:
         return step.kind
     return "live" if moved_from in (None, step.host) else "live-there"

@@ -13,6 +13,7 @@ from reconciler.model.observed import VmObservation
 from reconciler.model.plan import Estimate, Step
 from reconciler.model.quantities import format_bytes
 from reconciler.planning.context import PlanContext
+from reconciler.planning.rules.pausing import plan_pause
 from reconciler.planning.steps import make_step
 
 START_TIMEOUT_MS = 180_000
@@ -20,6 +21,14 @@ STOP_GRACE_MS = 30_000
 REMOVED_SHUTDOWN_MS = 120_000
 UNHURRIED_SHUTDOWN_MS = 600_000
 """How long one plan waits for a guest that is given all the time it needs; the next plan asks again."""
+
+
+WRITTEN = {
+    "asked": "asked to {}",
+    "intent-achieved": "it was asked to {}, and that is done",
+    "manifest-changed": "the manifest changed",
+}
+"""What stands in a record that is there already, by the rule that has it written."""
 
 
 def plan_vms(context: PlanContext) -> Iterator[Step]:
@@ -38,6 +47,8 @@ def plan_vms(context: PlanContext) -> Iterator[Step]:
     for change in context.changes.changes:
         if change.object.startswith("vm/") and change.verb in makers:
             yield makers[change.verb](context, change)
+        elif change.verb in (Verb.PAUSE, Verb.RESUME):
+            yield from plan_pause(context, change)
 
 
 def _write_record(context: PlanContext, change: Change) -> Step:
@@ -67,7 +78,7 @@ def _record_summary(change: Change, record: VmRecord, *, found: bool) -> str:
         return f"new VM {record.uuid}: {record.machine}, CPU {record.cpu_model}{macs}"
     if change.verb is Verb.ADOPT:
         return f"take over the running guest {record.uuid} as it is" if found else "manage it again"
-    return "write its record: the manifest changed"
+    return f"write its record: {', '.join(WRITTEN[one.rule].format(one.ref) for one in change.because)}"
 
 
 def _run_of(context: PlanContext, seen: VmObservation) -> Run | None:
@@ -167,12 +178,14 @@ def _restart(context: PlanContext, change: Change) -> Step:
     config = replace(context.changes.guests[change.object], run=run + 1)
     patience = vm.shutdown_ms or UNHURRIED_SHUTDOWN_MS
     fields = ", ".join(one.field.removeprefix("vm.") for one in change.fields)
+    asked = "as asked" if change.because[0].rule == "intent" else ""
+    summary = f"restart{f', {asked}' if asked else ''}{f', for {fields}' if asked and fields else ''}"
     return make_step(
         change,
         RebootVm(context.master, config, patience),
         verb="restart",
         host=str(change.host),
-        summary=f"restart for {fields}",
+        summary=summary if asked else f"restart for {fields}",
         expects=_running(seen),
         disruption=Disruption.RESTART,
         evidence=Evidence("here", run),
