@@ -21,15 +21,12 @@ from reconciler.model.observed import OpenOrder
 from reconciler.model.outcome import ApplyOutcome, StepState
 from reconciler.model.plan import Plan
 from reconciler.model.reports import HostOffProof, Reports
-from reconciler.pipeline import Pass, PassOptions, run_pass
+from reconciler.pipeline import EVERYTHING, Pass, PassOptions, run_pass
 from reconciler.planfile.canonical import plan_digest, plan_id
 from reconciler.planfile.encode import encode_plan
 from reconciler.planning.basis import all_metas, basis_of
 from reconciler.store.store import Store
 from reconciler.version import PLANNER
-
-EVERYTHING = "*"
-"""The scope of a pause that holds all data centers."""
 
 MOST_FAILURES = 5
 FIRST_PAUSE_MS = 5_000
@@ -136,19 +133,23 @@ async def look(estate: Estate, previous: Pass | None = None) -> Pass:
 
 
 def _plan(estate: Estate, reports: Reports, previous: Pass | None = None) -> Pass:
-    """The pass over an observation, without objects whose last order nobody knows the end of, or that keep failing."""
-    metas = all_metas(estate.desired)
+    """The pass over an observation, with what the store holds against it."""
+    options = add_memories(estate.store, estate.desired, estate.options)
+    return run_pass(estate.desired, reports, previous, options)
+
+
+def add_memories(store: Store, desired: Desired, options: PassOptions) -> PassOptions:
+    """Options with what is paused, what keeps failing with the manifest as it is, and orders whose end nobody knows."""
+    metas = all_metas(desired)
     failing = {
         name: one.reason
-        for name, one in estate.store.attempts.all().items()
+        for name, one in store.attempts.all().items()
         if one.failures >= MOST_FAILURES and name in metas and one.digest == metas[name].digest
     }
     begun = tuple(
-        OpenOrder(one.host, one.key, one.kind, one.object, "unknown")
-        for one in estate.store.journal.unsettled()
+        OpenOrder(one.host, one.key, one.kind, one.object, "unknown") for one in store.journal.unsettled()
     )
-    options = replace(estate.options, begun=begun, failing=failing)
-    return run_pass(estate.desired, reports, previous, options)
+    return replace(options, begun=begun, failing=failing, paused=store.pauses.all())
 
 
 async def look_settled(estate: Estate, previous: Turn | None = None) -> Turn:
