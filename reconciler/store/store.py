@@ -11,6 +11,7 @@ from reconciler.store.applies import Applies
 from reconciler.store.database import Database, open_database, open_memory_database
 from reconciler.store.journal import Journal
 from reconciler.store.memories import Attempts, Confirmations, History, Pauses
+from reconciler.store.requests import Requests
 from reconciler.store.tables import SETTINGS
 
 
@@ -29,6 +30,7 @@ class Store:
         self.confirmations = Confirmations(database, wallclock)
         self.pauses = Pauses(database, wallclock)
         self.history = History(database, wallclock)
+        self.requests = Requests(database, wallclock)
         with database.reading() as connection:
             self.id = str(connection.scalar(select(SETTINGS.c.value).where(SETTINGS.c.name == "id")))
 

@@ -113,12 +113,30 @@ PAUSES = Table(
     Column("wallclock_ms", BigInteger, nullable=False),
 )
 
+REQUESTS = Table(
+    "requests",
+    METADATA,
+    _sequence(),
+    Column("data_center", String(36), nullable=False),
+    Column("vm", String(256), nullable=False),
+    Column("intent", String(36), nullable=False, unique=True),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("wallclock_ms", BigInteger, nullable=False),
+)
+
 
 def _create(connection: Connection) -> None:
-    METADATA.create_all(connection)
+    later = {REQUESTS.name}
+    METADATA.create_all(connection, [one for one in METADATA.sorted_tables if one.name not in later])
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create,)
+def _add_requests(connection: Connection) -> None:
+    REQUESTS.create(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_requests)
 """Entry n turns a store of version n into one of version n + 1; version 0 is an empty database.
 
 A later version gets an entry of plain statements, and `_create` keeps making version 1.
