@@ -5,15 +5,12 @@ Called by the pipeline, which has the hosts' capacities; manifests alone cannot 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 from reconciler.desired.places import Places
+from reconciler.model.capacity import MIB, room_for_guests, vm_footprint
 from reconciler.model.desired import Desired, Host, VirtualMachine
 from reconciler.model.quantities import format_bytes
 from reconciler.problems import Problem
-
-_STATIC_OVERHEAD_BYTES: Final = 64 * 2**20
-_OVERHEAD_SHARE: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ def check_against_hosts(
     """Problems of VMs that no host which may run them is large enough for, even when it is empty.
 
     capacities: by host id. A VM that a host of unknown size may run is left alone. Memory is the VM's and
-    QEMU's own (64 MiB and 1/512, as oVirt counts for x86); a host offers cores, or threads where its
+    QEMU's own, against what placement may give guests; a host offers cores, or threads where its
     cluster counts threads as cores.
     """
     by_cluster: dict[str, list[Host]] = {}
@@ -55,16 +52,17 @@ def _check_vm(vm: VirtualMachine, known: list[HostCapacity], desired: Desired) -
     cluster = desired.clusters.get(vm.cluster)
     by_threads = cluster is not None and cluster.count_threads_as_cores
     cpus = [one.threads if by_threads else one.cores for one in known]
-    needed = vm.memory_bytes + _STATIC_OVERHEAD_BYTES + vm.memory_bytes // _OVERHEAD_SHARE
-    fit_memory = [one.memory_bytes >= needed for one in known]
+    percent = cluster.memory_overcommit_percent if cluster is not None else 100
+    rooms = [room_for_guests(one.memory_bytes, percent) for one in known]
+    needed = vm_footprint(vm)
+    fit_memory = [room >= needed for room in rooms]
     fit_cpus = [count >= vm.cpu.vcpus for count in cpus]
     if any(memory and cpu for memory, cpu in zip(fit_memory, fit_cpus, strict=True)):
         return
     allowed = "host that it is pinned to" if vm.hosts else f"host of {vm.cluster}"
     if not any(fit_memory):
-        largest = max(one.memory_bytes for one in known)
-        summary = f"needs {format_bytes(needed // 2**20 * 2**20)} of memory, more than every {allowed}"
-        yield _problem(vm, "spec.memory", summary, f"the largest has {largest // 2**20}Mi")
+        summary = f"needs {format_bytes(-(-needed // MIB) * MIB)} of memory, more than every {allowed} has for guests"
+        yield _problem(vm, "spec.memory", summary, f"the largest has {format_bytes(max(rooms) // MIB * MIB)}")
     if not any(fit_cpus):
         unit = "threads" if by_threads else "cores"
         summary = f"has {vm.cpu.vcpus} vCPUs, more than every {allowed} has {unit}"

@@ -39,4 +39,9 @@ def guest_footprint(config: GuestConfig) -> int:
 
 def host_capacity(capabilities: HostCapabilities, overcommit_percent: int) -> int:
     """Bytes that guests may take together on an empty host: over-committed memory without the host's own part."""
-    return max(0, capabilities.memory_bytes * overcommit_percent // 100 - HOST_RESERVED_BYTES)
+    return room_for_guests(capabilities.memory_bytes, overcommit_percent)
+
+
+def room_for_guests(memory_bytes: int, overcommit_percent: int) -> int:
+    """The same from a host's physical memory in bytes."""
+    return max(0, memory_bytes * overcommit_percent // 100 - HOST_RESERVED_BYTES)
