@@ -25,6 +25,9 @@ from reconciler.simulation.storage import SimulationFault
 from reconciler.simulation.world import World
 
 MIB = 2**20
+OUTGOING = 2
+"""Migrations that leave one host at once, whoever ordered them."""
+
 USUAL_S = 0.2
 DURATIONS_S = {
     "start-vm": 2.0,
@@ -49,6 +52,7 @@ class Carrying:
     faults: Faults
     running: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
+    outgoing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(OUTGOING))
 
     def begin(self, order: Order) -> None:
         """Writes the ledger, then lets the order take its time."""
@@ -80,7 +84,9 @@ class Carrying:
         arguments = arguments_of(order)
         if isinstance(arguments, MigrateVm):
             self.faults.fail(self.host.id, order)
-            return await self._migrate(order, arguments)
+            boots = self.host.boots
+            async with self.outgoing:
+                return await self._migrate(order, arguments, boots)
         if isinstance(arguments, StartVm):
             return await self._start(order, arguments)
         self.faults.fail(self.host.id, order)
@@ -112,9 +118,10 @@ class Carrying:
         self.world.note(self.host.id, f"start-vm {order.key.partition('/')[2]}")
         return outputs
 
-    async def _migrate(self, order: Order, wanted: MigrateVm) -> dict[str, Any]:
-        """Both ends of a migration; whatever happens in between, the VM is exactly once somewhere."""
-        boots = self.host.boots
+    async def _migrate(self, order: Order, wanted: MigrateVm, boots: int) -> dict[str, Any]:
+        """Both ends of a migration, unless the host was lost before; the VM stays exactly once somewhere."""
+        if not self.host.powered or self.host.boots != boots:
+            raise LifeEndedError
         self.world.count_effect(order.key)
         destination = begin_migration(self.world, self.host, wanted, order.key)
         target_boots = destination.boots
