@@ -64,20 +64,15 @@ class Turn:
     outcome: ApplyOutcome | None = None
 
 
-async def take_turn(
-    estate: Estate, watch: Callable[[Plan], Watcher] | None = None, previous: Turn | None = None
-) -> Turn:
-    """Settle, observe, plan; then admit and run what there is to do. `previous`: the loop's last turn, so that hosts'
-    silence can be told from our own absence. The caller holds `store.exclusive()`."""
-    turn = await look_settled(estate, previous)
+async def carry_out(estate: Estate, turn: Turn, watcher: Watcher | None = None) -> Turn:
+    """Admit the plan of a turn, run it and remember what failed. The caller holds `store.exclusive()`."""
     plan = turn.done.plan
     if not plan.steps:
         return turn
     objections = admit(estate, plan, turn.done)
     if objections:
         return replace(turn, objections=objections)
-    run = prepare_run(estate, plan, turn.done, watch(plan) if watch is not None else None)
-    outcome = await run.run()
+    outcome = await prepare_run(estate, plan, turn.done, watcher).run()
     remember(estate, plan, outcome)
     return replace(turn, outcome=outcome)
 
