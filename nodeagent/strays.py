@@ -153,11 +153,13 @@ class Strays:
         return {vm: judgement for vm, judgement in judgements.items() if judgement != KEEP}
 
     def _judge_exit(self, exit_: ExitFacts, record: VmRecord | None) -> Judgement:
-        if is_settled(exit_, record):
+        judgement = KEEP
+        if exit_.reason == "migrated":
+            migrating = exit_.vm in self._host.hypervisor.migrations
+            judgement = judge_absence(record, self._host.uuid, migrating=migrating)
+        if judgement == KEEP and is_settled(exit_, record):
             self._host.exits.forget(exit_.vm, exit_.run)
-        if exit_.reason != "migrated":
-            return KEEP
-        return judge_absence(record, self._host.uuid, migrating=exit_.vm in self._host.hypervisor.migrations)
+        return judgement
 
     def _master(self) -> Path | None:
         master = next((domain for domain in self._host.storage.facts() if domain.master), None)

@@ -112,8 +112,10 @@ class Exits:
                 self._heard[event.uuid] = "destroyed"
             elif event.kind == "crashed":
                 self._heard[event.uuid] = "crashed"
+            elif event.kind == "stopped" and event.detail == "shutdown":
+                self._heard.setdefault(event.uuid, "shutdown")  # unless a signal or a crash began it
             elif event.kind == "stopped" and event.detail in REASONS:
-                self._heard.setdefault(event.uuid, REASONS[event.detail])
+                self._heard[event.uuid] = REASONS[event.detail]
 
     def pending(self) -> tuple[ExitFacts, ...]:
         """Exits that the records do not hold yet, by VM."""

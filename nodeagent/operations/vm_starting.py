@@ -42,7 +42,23 @@ def objection_to_start(host: Host, config: GuestConfig, master: str) -> str | No
         faults.append(str(error))
     else:
         faults.extend(refuse_missing_files(host, config))
+    if config.tpm:
+        faults.extend(_tpm_elsewhere(host, config, master))
     return "; ".join(faults) or None
+
+
+def _tpm_elsewhere(host: Host, config: GuestConfig, master: str) -> list[str]:
+    """libvirt keeps a TPM's state on the host: elsewhere the guest would get an older one, or an empty one.
+
+    It travels with a live migration only. A directory on shared storage in its place does not work with libvirt 9.0:
+    a migration that fails deletes what is in it.
+    """
+    run = open_record(host, master, config.uuid).record.run
+    if run is None or host.uuid in [runner.uuid for runner in run.hosts]:
+        return []
+    return [
+        f"the state of the guest's TPM is on host {run.hosts[-1].uuid}, where it ran last: start it there"
+    ]
 
 
 def start_guest(host: Host, config: GuestConfig, master: str, control: Control) -> dict[str, Any]:
