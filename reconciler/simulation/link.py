@@ -87,12 +87,14 @@ class SimulatedLink:
         if refusal is not None:
             raise OrderRefusedError(refusal)
         host = self.host
-        host.epoch, host.holder = request.epoch, request.holder
+        former, host.epoch, host.holder = host.holder, request.epoch, request.holder
         host.lease_ms, host.lease_until_ms, host.lease_renewed = (
             request.duration_ms,
             now + request.duration_ms,
             True,
         )
+        if former not in ("", host.holder):
+            self.world.note(host.id, f"obeys {host.holder} from epoch {host.epoch} on, and {former} no more")
         await self._answer()
         return LeaseGrant(host.epoch, host.holder, request.duration_ms, now, host.boot_id, host.ledger_id)
 
@@ -101,6 +103,8 @@ class SimulatedLink:
         await self._arrive()
         if resync.ledger_id != self.host.ledger_id or resync.epoch < self.host.epoch:
             raise OrderRefusedError(Refusal("other-ledger", "the ledger is another one", "observe again"))
+        if self.host.resync_needed:
+            self.world.note(self.host.id, f"has a new ledger, and takes orders from epoch {resync.epoch} on")
         self.host.resync_needed = False
         self.host.changed()
 

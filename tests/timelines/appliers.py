@@ -1,0 +1,223 @@
+"""An applier in virtual time: the real loop, executor and store over simulated links, which may die at any journal line.
+
+A killed applier does nothing more, as a killed process: no answer reaches it, no lease is given up, no line is written.
+Timelines and the explorer of faults stand on it.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from nodeagent.wire.orders import Progress
+from reconciler.agentlink.gathering import GatherLimits
+from reconciler.agentlink.protocol import AgentLinkError, Fleet
+from reconciler.execution.run import Applier
+from reconciler.loop import Estate, Turn, carry_out, look_settled, pause_ms
+from reconciler.model.desired import Desired
+from reconciler.model.outcome import StepOutcome, StepState
+from reconciler.model.plan import Plan
+from reconciler.model.reports import HostOffProof
+from reconciler.planfile.text import headline
+from reconciler.simulation.link import SimulatedLink
+from reconciler.simulation.world import World
+from reconciler.store.journal import Journal
+from reconciler.store.store import Store, open_memory_store
+
+QUIET = (StepState.WAITING, StepState.RUNNING, StepState.SUCCEEDED)
+
+
+class Wire:
+    """One process's end of a link. When the process is dead nothing goes out and nothing comes back."""
+
+    def __init__(self, link: SimulatedLink, process: "Process") -> None:
+        self._link = link
+        self._process = process
+
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        method = getattr(self._link, name)
+
+        async def call(*args: Any, **named: Any) -> Any:
+            await self._process.live()
+            try:
+                result = await method(*args, **named)
+            except AgentLinkError:
+                await self._process.live()
+                raise
+            await self._process.live()
+            return result
+
+        return call
+
+
+@dataclass(slots=True)
+class Process:
+    """A process that may be killed. deadly_line: it dies directly after so many more journal lines; 0: it does not."""
+
+    deadly_line: int = 0
+    dead: bool = False
+    task: "asyncio.Task[Any] | None" = None
+
+    async def live(self) -> None:
+        """Returns at once in a living process, and never in a dead one."""
+        if self.dead:
+            await asyncio.Event().wait()
+
+    def kill(self) -> None:
+        """Nothing more happens."""
+        self.dead = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def count_line(self) -> None:
+        """A journal line is durable."""
+        if self.deadly_line:
+            self.deadly_line -= 1
+            if self.deadly_line == 0:
+                self.kill()
+
+
+class MortalJournal(Journal):
+    """The store's journal, in a process that may be killed."""
+
+    def __init__(self, journal: Journal, process: Process, died: Callable[[], None]) -> None:
+        self.__dict__.update(journal.__dict__)
+        self._process = process
+        self._died = died
+
+    def _write(self, *args: Any, **named: Any) -> None:
+        if self._process.dead:
+            raise asyncio.CancelledError
+        super()._write(*args, **named)
+        self._process.count_line()
+        if self._process.dead:
+            self._died()
+            raise asyncio.CancelledError
+
+
+@dataclass
+class SimulatedApplier:
+    """One applier by name. store, holder: lost and made anew by `lose_store`."""
+
+    name: str
+    world: World
+    links: Mapping[str, SimulatedLink]
+    desired: Callable[[], Desired]
+    period_s: float | None = None
+    store: Store = field(default_factory=open_memory_store)
+    stores: int = 1
+    process: Process = field(default_factory=Process)
+    going: asyncio.Event = field(default_factory=asyncio.Event)
+    last: str = ""
+
+    def note(self, what: str) -> None:
+        self.world.note(self.name, what)
+
+    @property
+    def holder(self) -> str:
+        return self.name if self.stores == 1 else f"{self.name} with store {self.stores}"
+
+    @property
+    def running(self) -> bool:
+        task = self.process.task
+        return task is not None and not task.done() and not self.process.dead
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """A new process with the same store. Raises AssertionError while one runs."""
+        assert not self.running, f"{self.name} runs already"
+        self.process = Process(self.process.deadly_line if not self.process.dead else 0)
+        self.process.task = asyncio.get_running_loop().create_task(self._run(work))
+        self.going.set()
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        with suppress(asyncio.CancelledError):
+            await work
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.note("is killed")
+
+    def lose_store(self) -> None:
+        """The store is deleted; another one is another holder."""
+        assert not self.running, f"{self.name} runs"
+        self.store.close()
+        self.store, self.stores = open_memory_store(), self.stores + 1
+        self.note("loses its store")
+
+    def confirm_off(self, host: str) -> None:
+        """A person says that a host is off."""
+        desired = self.desired()
+        proof = HostOffProof(desired.hosts[host].uuid, "confirmed", reference="a person")
+        self.store.confirmations.add(desired.data_center.uuid, proof)
+        self.note(f"is told that {host} is off")
+
+    def estate(self, *, takeover: bool = False) -> Estate:
+        """The data center as this process reaches it."""
+        fleet: Fleet = {name: Wire(link, self.process) for name, link in self.links.items()}  # type: ignore[misc]
+        applier = Applier(self.holder, takeover=takeover)
+        limits = GatherLimits(period_ms=round(self.period_s * 1000)) if self.period_s else None
+        journal = self.store.journal
+        if not isinstance(journal, MortalJournal) or journal._process is not self.process:
+            self.store.journal = MortalJournal(journal, self.process, lambda: self.note("is killed"))
+        return Estate(self.desired(), fleet, self.store, applier, limits=limits)
+
+    async def apply(self, *, takeover: bool = False) -> Turn:
+        """One turn, as `ostler apply --yes` takes it."""
+        self.last = ""
+        return await self._take_turn(self.estate(takeover=takeover))
+
+    async def apply_once(self, *, takeover: bool = False) -> None:
+        """The same, as a process of its own."""
+        await self.apply(takeover=takeover)
+
+    async def keep(self) -> None:
+        """Turn after turn, one a period; after a failing one the pause grows with the attempts."""
+        previous: Turn | None = None
+        assert self.period_s is not None
+        while True:
+            began_s = asyncio.get_running_loop().time()
+            previous = await self._take_turn(self.estate(), previous)
+            wait_s = self.period_s
+            failures = [one.failures for one in self.store.attempts.all().values()]
+            if previous.outcome is not None and failures:
+                wait_s = pause_ms(max(failures)) / 1000
+            await asyncio.sleep(max(0.0, began_s + wait_s - asyncio.get_running_loop().time()))
+            await self.going.wait()
+
+    async def _take_turn(self, estate: Estate, previous: Turn | None = None) -> Turn:
+        turn = await look_settled(estate, previous)
+        for one in turn.settled:
+            verb = "settles" if one.fate.settled else "cannot settle"
+            self.note(
+                f"{verb} {one.step.step_id}: {one.fate.outcome.state}, {one.fate.outcome.summary or 'done'}"
+            )
+        self._show(turn.done.plan)
+        turn = await carry_out(estate, turn, self)
+        self._tell(turn)
+        return turn
+
+    def step_changed(self, outcome: StepOutcome, progress: Progress | None) -> None:
+        """What did not go well; what did is told by the hosts."""
+        if progress is None and outcome.state not in QUIET:
+            why = outcome.summary or f"because of {outcome.cause}"
+            self.note(f"{outcome.state} {outcome.step}: {why}")
+
+    def _tell(self, turn: Turn) -> None:
+        for objection in turn.objections:
+            self.note(f"refused: {objection.summary}")
+        if turn.outcome is not None:
+            states = [one.state.value for one in turn.outcome.steps.values()]
+            counts = ", ".join(f"{states.count(one)} {one}" for one in sorted(set(states)))
+            stopped = turn.outcome.interrupted or turn.outcome.refused
+            self.note(f"ends: {counts or 'nothing done'}{f'; {stopped}' if stopped else ''}")
+
+    def _show(self, plan: Plan) -> None:
+        """The plan in short; the same one again is not worth a line."""
+        lines = [f"plans {headline(plan)}"]
+        lines += [f"blocked {one.object}: {one.reason}" for one in plan.blocked]
+        lines += [f"deferred {one.object}: {one.reason}" for one in plan.deferred]
+        if "\n".join(lines) != self.last:
+            for line in lines:
+                self.note(line)
+        self.last = "\n".join(lines)
