@@ -32,7 +32,9 @@ def diff_running(
         yield from _no_room(assignment, (*grows, *(pending if restarts else ())))
         live, restarts = tuple(one for one in live if one not in grows), False
     moves = assignment is not None and assignment.outcome is Outcome.MOVES
-    obstacle = objection_to_power(context, vm, seen) if restarts or leaves else None
+    obstacle = None
+    if restarts or leaves:
+        obstacle = objection_to_power(context, vm, seen) or objection_to_disks(context, vm)
     if obstacle is not None:
         yield obstacle
         restarts = moves = False
@@ -88,8 +90,7 @@ def _pause(vm: VirtualMachine, seen: VmObservation) -> Iterator[Change]:
 
 
 def objection_to_power(context: DiffContext, vm: VirtualMachine, seen: VmObservation) -> Blocked | None:
-    """Why a running VM may not be stopped, restarted or moved: another host may run it as well, and its disks must
-    not be given free; or a disk that it attaches cannot be used."""
+    """Why a running VM may not be stopped, restarted or moved: another host may run it as well."""
     if seen.doubts:
         doubts = ", ".join(describe_doubt(context, one, seen) for one in seen.doubts)
         return Blocked(
@@ -101,13 +102,13 @@ def objection_to_power(context: DiffContext, vm: VirtualMachine, seen: VmObserva
 
 
 def objection_to_disks(context: DiffContext, vm: VirtualMachine) -> Blocked | None:
-    """Why a VM cannot be started: a disk that it attaches cannot be used now."""
+    """Why a VM cannot be started, restarted or moved: a disk that it attaches cannot be used now."""
     lacking = [one.disk for one in vm.disks if one.disk in context.unusable]
     if not lacking:
         return None
     return Blocked(
         vm.meta.id,
-        f"it cannot start without {' and '.join(lacking)}",
+        f"it can be neither started nor moved without {' and '.join(lacking)}",
         f"see what the plan says of {' and '.join(lacking)}",
     )
 

@@ -3,9 +3,11 @@
 Placement decides by them where a VM fits, ordering when there is room for it; so they are here, once.
 """
 
+from dataclasses import replace
+
 from nodeagent.wire.facts import HostCapabilities
 from nodeagent.wire.guest import GuestConfig
-from reconciler.model.desired import VirtualMachine
+from reconciler.model.desired import RestartPolicy, VirtualMachine
 
 MIB = 2**20
 STATIC_OVERHEAD_BYTES = 64 * MIB
@@ -35,6 +37,18 @@ def guest_footprint(config: GuestConfig) -> int:
     """Bytes that a running guest takes from its host."""
     memory = config.memory.current_bytes
     return memory + overhead_bytes(memory, config.cpu.maximum_vcpus, video=config.vnc is not None)
+
+
+def footprint_after(vm: VirtualMachine, config: GuestConfig) -> int:
+    """Bytes that a running guest takes once this plan has changed it: as declared where its memory changes live or a
+    restart is allowed, else as it runs until its next start."""
+    memory = config.memory
+    live = config.balloon and vm.memory_bytes <= memory.maximum_bytes
+    if vm.restart_policy is RestartPolicy.WHEN_NEEDED:
+        return vm_footprint(vm)
+    return guest_footprint(
+        replace(config, memory=replace(memory, current_bytes=vm.memory_bytes)) if live else config
+    )
 
 
 def host_capacity(capabilities: HostCapabilities, overcommit_percent: int) -> int:

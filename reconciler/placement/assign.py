@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.model.capacity import guest_footprint, vm_footprint
+from nodeagent.wire.guest import GuestConfig
+from reconciler.model.capacity import footprint_after, guest_footprint
 from reconciler.model.change import Identities, Power
-from reconciler.model.desired import Desired, Mobility, RestartPolicy, VirtualMachine
+from reconciler.model.desired import Desired, Mobility, VirtualMachine
 from reconciler.model.intents import move_wish
 from reconciler.model.observed import Observed, Presence, VmObservation
 from reconciler.model.placement import ASKED, Assignment, Outcome, Placement, turn_of
@@ -14,7 +15,7 @@ from reconciler.placement.selection import dropped_by, select_host
 from reconciler.placement.table import HostTable, build_table
 
 START = "start"
-Homeless = tuple[VirtualMachine, VmObservation | None, str]
+Homeless = tuple[VirtualMachine, str]
 """A VM that needs a host, and the rule by which it may not stay where it is, or START."""
 Growth = tuple[VirtualMachine, str, int]
 """A VM that takes so many bytes more from the host where it runs."""
@@ -33,7 +34,7 @@ def place_vms(
             continue
         running = seen is not None and seen.presence is Presence.RUNNING
         if not running and powers[name] is Power.RUN:
-            homeless.append((vm, seen, START))
+            homeless.append((vm, START))
         elif running and powers[name] is not Power.STOP and seen is not None:
             why = reason_to_leave(desired, vm, seen)
             if why is None:
@@ -41,9 +42,9 @@ def place_vms(
                 if seen.host is not None and (more := growth_of(vm, seen)) > 0:
                     growing.append((vm, seen.host, more))
             else:
-                homeless.append((vm, seen, why))
+                homeless.append((vm, why))
     if homeless or growing:
-        assignments.update(_place(desired, observed, growing, homeless))
+        assignments.update(_place(desired, observed, identities, growing, homeless))
     return Placement(dict(sorted(assignments.items())))
 
 
@@ -75,7 +76,11 @@ def used_memory(observed: Observed) -> dict[str, int]:
 
 
 def _place(
-    desired: Desired, observed: Observed, growing: Iterable[Growth], homeless: Iterable[Homeless]
+    desired: Desired,
+    observed: Observed,
+    identities: Identities,
+    growing: Iterable[Growth],
+    homeless: Iterable[Homeless],
 ) -> dict[str, Assignment]:
     """Room for those that grow where they are, then hosts for the others, each in its turn."""
     used = used_memory(observed)
@@ -90,8 +95,8 @@ def _place(
     for vm, host, more in sorted(growing, key=lambda one: turn_of(one[0], runs=True)):
         if not _grow(table_of(vm), host, more):
             found[vm.meta.id] = Assignment(vm.meta.id, Outcome.STAYS, host, host, dropped=(("Memory", 1),))
-    for vm, seen, why in sorted(homeless, key=lambda one: turn_of(one[0], runs=one[2] != START)):
-        found[vm.meta.id] = _assign(demand_of(desired, vm, seen), table_of(vm), vm, why)
+    for vm, why in sorted(homeless, key=lambda one: turn_of(one[0], runs=one[1] != START)):
+        found[vm.meta.id] = _assign(demand_of(desired, observed, identities, vm), table_of(vm), vm, why)
     return found
 
 
@@ -108,11 +113,18 @@ def _grow(table: HostTable, host: str, more: int) -> bool:
 def growth_of(vm: VirtualMachine, seen: VmObservation) -> int:
     """Bytes by which a running VM takes more from its host once this plan has changed or restarted it; 0 if none."""
     config = seen.guest.config if seen.guest else None
-    if config is None:
+    if config is None or _same_size(vm, config):
         return 0
-    more = vm_footprint(vm) - guest_footprint(config)
-    live = config.balloon and config.memory.current_bytes < vm.memory_bytes <= config.memory.maximum_bytes
-    return max(0, more) if live or vm.restart_policy is RestartPolicy.WHEN_NEEDED else 0
+    return max(0, footprint_after(vm, config) - guest_footprint(config))
+
+
+def _same_size(vm: VirtualMachine, config: GuestConfig) -> bool:
+    """Whether a guest takes what is declared; so it is with almost every VM of a pass."""
+    return (vm.memory_bytes, vm.cpu.maximum_vcpus, vm.vnc is None) == (
+        config.memory.current_bytes,
+        config.cpu.maximum_vcpus,
+        config.vnc is None,
+    )
 
 
 def _assign(demand: VmDemand, table: HostTable, vm: VirtualMachine, why: str) -> Assignment:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from reconciler.model.capacity import guest_footprint, vm_footprint
+from reconciler.model.capacity import footprint_after, guest_footprint, vm_footprint
+from reconciler.model.change import Identities
 from reconciler.model.desired import Desired, VirtualMachine
 from reconciler.model.intents import move_wish
-from reconciler.model.observed import Presence, VmObservation
+from reconciler.model.observed import Observed, Presence, VmObservation
 
 VCPU_LOAD_PERCENT = 10
 """Load of a vCPU that has not run yet, in percent of one CPU (VcpuConsumptionPercentage)."""
@@ -36,8 +37,10 @@ class VmDemand:
     destination: str | None = None
 
 
-def demand_of(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) -> VmDemand:
-    """A declared VM and its observation as a demand; what its record has resolved goes before the manifest."""
+def demand_of(desired: Desired, observed: Observed, identities: Identities, vm: VirtualMachine) -> VmDemand:
+    """A declared VM and its observation as a demand; what its record has resolved, and where its images lie, goes
+    before the manifest."""
+    seen = observed.vms.get(identities.vms[vm.meta.id])
     record = seen.record if seen else None
     running = seen is not None and seen.presence is Presence.RUNNING
     cluster = desired.clusters[vm.cluster]
@@ -46,7 +49,7 @@ def demand_of(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) 
     wish = move_wish(desired, vm, record, seen.host) if seen and running else None
     return VmDemand(
         vm=vm.meta.id,
-        memory_bytes=max(vm_footprint(vm), taken),
+        memory_bytes=footprint_after(vm, config) if config else vm_footprint(vm),
         vcpus=vm.cpu.vcpus,
         load=VCPU_LOAD_PERCENT * vm.cpu.vcpus,
         machine=config.machine if config else record.machine if record else vm.machine or cluster.machine,
@@ -54,7 +57,7 @@ def demand_of(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) 
         if config
         else vm.cpu.model or (record.cpu_model if record else cluster.cpu_model),
         networks=frozenset(nic.network for nic in vm.nics),
-        domains=frozenset(desired.disks[one.disk].storage_domain for one in vm.disks),
+        domains=frozenset(_domain_of(desired, observed, identities, one.disk) for one in vm.disks),
         pinned=frozenset(vm.hosts),
         bound=_bound(desired, vm, seen) if vm.tpm and not running else frozenset(),
         current=seen.host if seen and running else None,
@@ -62,6 +65,16 @@ def demand_of(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) 
         away=wish is not None,
         destination=wish.host if wish else None,
     )
+
+
+def _domain_of(desired: Desired, observed: Observed, identities: Identities, disk: str) -> str:
+    """The id of the domain that holds a disk's image, or is to hold it; by uuid, if no manifest declares it."""
+    declared = desired.disks[disk].storage_domain
+    seen = observed.disks.get(identities.disks[disk])
+    if seen is None or seen.volume is None or seen.storage_domain == desired.storage_domains[declared].uuid:
+        return declared
+    names = {one.uuid: name for name, one in desired.storage_domains.items()}
+    return names.get(seen.storage_domain, f"sd/{seen.storage_domain}")
 
 
 def _bound(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) -> frozenset[str]:

@@ -18,8 +18,7 @@ def explain_vm(
 ) -> Explanation:
     """Every host of the VM's cluster for this VM, judged beside all other VMs as they are placed."""
     declared = desired.vms[vm]
-    seen = observed.vms.get(identities.vms[vm])
-    demand = demand_of(desired, declared, seen)
+    demand = demand_of(desired, observed, identities, declared)
     table = build_table(desired, observed, desired.clusters[declared.cluster], used_memory(observed))
     _add_others(desired, observed, identities, placement, table, vm)
     if (own := table.position(demand.current)) is not None:
@@ -40,7 +39,7 @@ def _add_others(
     for name, one in placement.assignments.items():
         if name == vm or one.host == one.current:
             continue
-        demand = demand_of(desired, desired.vms[name], observed.vms.get(identities.vms[name]))
+        demand = demand_of(desired, observed, identities, desired.vms[name])
         if (new := table.position(one.host)) is not None:
             table.add(demand, new)
         if (old := table.position(one.current)) is not None:

@@ -73,7 +73,7 @@ def build_table(desired: Desired, observed: Observed, cluster: Cluster, used: Ma
         swap_used_percent=_integers(_swap_used(state, one) for _, state, one in hosts),
         capabilities=capabilities,
         networks=tuple(_networks(desired, host, state) for host, state, _ in hosts),
-        domains=tuple(_domains(desired, host) for host, _, _ in hosts),
+        domains=tuple(_domains(desired, host, state) for host, state, _ in hosts),
         index={name: position for position, name in enumerate(ids)},
     )
 
@@ -122,8 +122,9 @@ def _networks(desired: Desired, host: Host, state: HostState) -> frozenset[str]:
     )
 
 
-def _domains(desired: Desired, host: Host) -> frozenset[str]:
-    """Storage domains that the host reaches, or will once the plan has connected them."""
-    return frozenset(
-        name for name, one in desired.storage_domains.items() if one.host in (None, host.meta.id)
-    )
+def _domains(desired: Desired, host: Host, state: HostState) -> frozenset[str]:
+    """Storage domains that the host reaches, or will once the plan has connected them; by uuid, if undeclared."""
+    declared = {one.uuid for one in desired.storage_domains.values()}
+    others = (f"sd/{one.uuid}" for one in state.storage if one.uuid not in declared and one.state == "active")
+    reached = (name for name, one in desired.storage_domains.items() if one.host in (None, host.meta.id))
+    return frozenset((*reached, *others))

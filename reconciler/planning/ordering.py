@@ -287,6 +287,15 @@ def _link(step: Step, moved_from: str | None) -> str:
     return "live" if moved_from in (None, step.host) else "live-there"
 
 
+def _growth_before_guest_goes(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    """A disk grows through its guest while the guest still has it; whether that worked or not, the guest may go."""
+    for grow in index.of("grow-disk"):
+        for step in (*index.of("stop-vm"), *index.of("detach-disk")) if grow.args["vm"] else ():
+            same_disk = step.kind == "stop-vm" or step.args["disk"]["image"] == grow.args["image"]
+            if step.args["vm"] == grow.args["vm"] and same_disk:
+                yield step.id, Edge(grow.id, "grow-before-guest-goes", "settled")
+
+
 def _disk_record_before_growth(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
     for grow in index.of("grow-disk"):
         for step in index.by_object[grow.object]:
@@ -333,6 +342,7 @@ RULES: tuple[Rule, ...] = (
     _drain_before_maintenance,
     _disk_before_guest,
     _one_vm_in_order,
+    _growth_before_guest_goes,
     _disk_record_before_growth,
     _guest_before_disk_removal,
     _use_before_disconnection,

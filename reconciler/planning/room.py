@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from reconciler.model.capacity import guest_footprint, host_capacity, vm_footprint
+from reconciler.model.capacity import footprint_after, guest_footprint, host_capacity, vm_footprint
 from reconciler.model.change import Verb
 from reconciler.model.placement import turn_of
 from reconciler.model.plan import Edge, Step
@@ -61,15 +61,17 @@ def _growth(context: PlanContext, host: str) -> int:
         seen = context.seen(change.object)
         config = seen.guest.config if seen and seen.guest and seen.host == host == change.host else None
         if config is not None:
-            grown += max(0, vm_footprint(context.desired.vms[change.object]) - guest_footprint(config))
+            after = footprint_after(context.desired.vms[change.object], config)
+            grown += max(0, after - guest_footprint(config))
     return grown
 
 
 def _footprint(context: PlanContext, vm: str) -> int:
-    """Bytes that a VM takes where it arrives: as declared, or as it runs if that is more."""
+    """Bytes that a VM takes where it arrives."""
     seen = context.seen(vm)
     config = seen.guest.config if seen and seen.guest else None
-    return max(vm_footprint(context.desired.vms[vm]), guest_footprint(config) if config else 0)
+    declared = context.desired.vms[vm]
+    return footprint_after(declared, config) if config else vm_footprint(declared)
 
 
 def _footprint_of(context: PlanContext, departure: Step) -> int:
