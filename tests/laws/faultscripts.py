@@ -1,0 +1,254 @@
+"""Random faults over random small estates: the script of a seed, its run, and what must hold during it and after it.
+
+A script is what a timeline is made of, so that one that breaks a promise can be pasted into tests/timelines.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
+
+from reconciler.model.desired import RunPolicy
+from reconciler.simulation.clock import run_in_virtual_time
+from reconciler.simulation.script import Event, ScriptError, parse_script
+from tests.scenarios.manifests import CaseError
+from tests.timelines.appliers import SimulatedApplier
+from tests.timelines.cases import Timeline, make_timeline, readable, render_log
+from tests.timelines.manifests import Manifests
+
+LENGTH_S = 240
+SETTLING_S = 35.0
+"""Longer than a lease lasts."""
+MOST_TURNS = 12
+KINDS = (
+    "start-vm",
+    "record-exit",
+    "migrate-vm",
+    "create-disk",
+    "write-vm-record",
+    "stop-vm",
+    "set-maintenance",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One example. away: hosts that do not come back. objects: VMs and disks, as manifests."""
+
+    seed: int
+    hosts: tuple[str, ...]
+    objects: tuple[dict[str, Any], ...]
+    lines: tuple[str, ...]
+    away: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        objects = "".join(
+            f"- {yaml.safe_dump(one, default_flow_style=True, width=1000)}" for one in self.objects
+        )
+        lines = "".join(f"- {line}\n" for line in self.lines)
+        away = f"# away for ever: {', '.join(self.away)}\n" if self.away else ""
+        return (
+            f"seed {self.seed}\n--- start.yaml\nwith: [center, {', '.join(self.hosts)}]\nstart: empty\n"
+            f"objects:\n{objects}--- script.yaml\n{away}{lines}"
+        )
+
+
+def make_script(seed: int) -> Script:
+    """The example of a seed."""
+    chance = random.Random(seed)
+    hosts = tuple(f"h{number}" for number in range(1, chance.randint(2, 3) + 1))
+    names = [f"v{number}" for number in range(chance.randint(1, 4))]
+    objects = [one for name in names for one in _machine(name, chance)]
+    lines = ["0 keep 20"]
+    for _ in range(chance.randint(2, 14)):
+        at = chance.choice((chance.uniform(0, 12), chance.uniform(0, LENGTH_S)))
+        lines += [f"{at + after:.1f} {event}" for after, event in _incident(hosts, names, chance)]
+    away = (chance.choice(hosts),) if chance.random() < 0.3 else ()
+    return Script(seed, hosts, tuple(objects), tuple(lines), tuple(f"host/{one}" for one in away))
+
+
+def _machine(name: str, chance: random.Random) -> list[dict[str, Any]]:
+    spec: dict[str, Any] = {"cluster": "main", "memory": chance.choice(("256Mi", "1Gi", "4Gi"))}
+    spec["runPolicy"] = chance.choice(("Always", "RestartOnFailure"))
+    head = {"apiVersion": "ostler.dev/v1alpha1"}
+    found = [{**head, "kind": "VirtualMachine", "metadata": {"name": name}, "spec": spec}]
+    if chance.random() < 0.6:
+        spec["disks"] = [{"disk": name}]
+        disk = {"storageDomain": "shared", "size": "1Gi"}
+        found.append({**head, "kind": "Disk", "metadata": {"name": name}, "spec": disk})
+    return found
+
+
+def _incident(hosts: tuple[str, ...], vms: list[str], chance: random.Random) -> list[tuple[float, str]]:
+    """Something that goes wrong, with what follows: seconds after its beginning, and the event."""
+    host, vm, kind = f"host/{chance.choice(hosts)}", f"vm/{chance.choice(vms)}", chance.choice(KINDS)
+    soon, late = chance.uniform(0.2, 15), chance.uniform(15, 120)
+    back = chance.choice((soon, late))
+    number = chance.randint(1, 3)
+    return chance.choice(
+        [
+            [(0.0, f"power-off {host}"), (back, f"power-on {host}")],
+            [(0.0, f"power-off {host}"), (soon, f"confirm-off {host}"), (late, f"power-on {host}")],
+            [(0.0, f"cut {host}"), (back, f"mend {host}")],
+            [
+                (0.0, f"cut {host}"),
+                (soon, f"power-off {host}"),
+                (late, f"power-on {host}"),
+                (late, f"mend {host}"),
+            ],
+            [(0.0, f"restart-agent {host}")],
+            [(0.0, f"lose-ledger {host}")],
+            [(0.0, f"lose-answers {host} {chance.randint(1, 6)}")],
+            [(0.0, f"fail {host} {kind} {number}")],
+            [(0.0, f"slow {kind} {chance.choice((3, 10, 60))}")],
+            [(0.0, f"hold-up {host} {kind} {chance.choice((4, 30, 100))}")],
+            [(0.0, f"refuse {host} no"), (back, f"accept {host}")],
+            [(0.0, f"break-migration {vm}")],
+            [(0.0, f"{chance.choice(('destroy', 'crash', 'shut-down'))} {vm}")],
+            [(0.0, "kill"), (soon, "keep 20")],
+            [(0.0, f"kill-at {chance.randint(1, 20)}"), (late, "keep 20")],
+            [(0.0, "kill"), (0.1, "lose-store"), (soon, "keep 20")],
+            [(0.0, f"kill-at {chance.randint(1, 6)}"), (soon, "lose-store"), (late, "keep 20")],
+            [(0.0, "apply second"), (soon, "apply second")],
+            [(0.0, "takeover second")],
+            [(0.0, "kill-at 3 second"), (0.1, "takeover second"), (late, "apply second")],
+            [(0.0, f"edit {host} maintenance=true"), (back, f"edit {host} maintenance=false")],
+            [(0.0, f"edit {host} maintenance=true")],
+            [(0.0, f"edit {vm} runPolicy=Stopped"), (late, f"edit {vm} runPolicy=Always")],
+        ]
+    )
+
+
+class BrokenLawError(AssertionError):
+    """What must hold does not; the message shows the script and the log."""
+
+
+def run_script(script: Script) -> str:
+    """Plays it, ends all faults, and lets an applier converge; the log. Raises BrokenLawError."""
+    return run_in_virtual_time(_run(script))
+
+
+async def _run(script: Script) -> str:
+    line = make_timeline(Manifests(["center", *script.hosts], list(script.objects)))
+    errors: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(str(context)))
+    await _play(line, parse_script(script.lines))
+    await _end_faults(line, script)
+    doubt = await _converge(line, script)
+    faults = [*line.world.broken, *errors, *([doubt] if doubt else [])]
+    log = render_log(line)
+    if faults:
+        raise BrokenLawError("\n".join((*faults, str(script), log)))
+    return log
+
+
+async def _play(line: Timeline, events: tuple[Event, ...]) -> None:
+    """Every event that can happen at its time."""
+    loop = asyncio.get_running_loop()
+    for event in events:
+        await asyncio.sleep(max(0.0, event.at_s - loop.time()))
+        if _may_happen(line, event):
+            try:
+                line.happen(event)
+            except (CaseError, ScriptError):
+                continue
+    await asyncio.sleep(max(0.0, LENGTH_S - loop.time()))
+
+
+def _may_happen(line: Timeline, event: Event) -> bool:
+    """No two processes with one store, and nobody lies about a host that is off."""
+    if event.name in ("keep", "apply", "takeover"):
+        name = event.words[-1] if event.name != "keep" and event.words else "ostler"
+        return not line.applier(name).running
+    if event.name == "lose-store":
+        return not line.applier().running
+    if event.name == "kill":
+        return line.applier().running
+    if event.name == "confirm-off":
+        return not line.world.hosts[event.words[0]].powered
+    return True
+
+
+async def _end_faults(line: Timeline, script: Script) -> None:
+    """All processes end, all hosts but those away come back, nothing fails any more."""
+    for one in line.appliers.values():
+        if one.running:
+            one.kill()
+    for name, host in line.world.hosts.items():
+        if name in script.away:
+            host.reachable = False
+            line.world.note(name, "is away for ever")
+            continue
+        if not host.powered:
+            line.world.power_on(name)
+        if not host.reachable:
+            line.world.mend(name)
+    line.faults.__init__()  # type: ignore[misc]
+    await asyncio.sleep(SETTLING_S)
+
+
+async def _converge(line: Timeline, script: Script) -> str:
+    """Turns until nothing is left to do; what speaks against it, empty if nothing does."""
+    applier = line.applier()
+    for name in applier.store.attempts.all():
+        applier.store.attempts.forget(name)
+    for _ in range(MOST_TURNS):
+        applier.process = type(applier.process)()
+        turn = await applier.apply()
+        if not turn.done.plan.steps and not turn.settled and not turn.done.observed.open_orders:
+            return _doubt(line, script) or await _doubt_of_new_store(line, script)
+        await asyncio.sleep(SETTLING_S)
+    return f"it does not converge: still {[one.id for one in turn.done.plan.steps]} after {MOST_TURNS} turns"
+
+
+def _doubt(line: Timeline, script: Script) -> str:
+    """Every VM runs where it may, unless its guest ended by itself, it is to be stopped, or a host away may run it."""
+    desired = line.manifests.desired()
+    running = [one.config.object for host in line.world.hosts.values() for one in host.guests.values()]
+    records = {one.object: one for domain in line.world.storage.values() for one in domain.vms.values()}
+    for name, vm in desired.vms.items():
+        record = records.get(name)
+        run = record.run if record else None
+        if vm.run_policy is RunPolicy.STOPPED:
+            if name in running and not script.away:
+                return f"{name} runs and is to be stopped"
+        elif run is not None and run.closed == "shutdown" and vm.run_policy is not RunPolicy.ALWAYS:
+            continue
+        elif name not in running and not script.away:
+            return f"{name} does not run"
+    return ""
+
+
+async def _doubt_of_new_store(line: Timeline, script: Script) -> str:
+    """With an empty store the same is planned: nothing. What is blocked names a host that is away."""
+    newcomer = SimulatedApplier("newcomer", line.world, line.links, line.manifests.desired)
+    turn = await newcomer.apply()
+    plan = turn.done.plan
+    if plan.steps:
+        return f"with a new store there is more to do: {[one.id for one in plan.steps]}"
+    for one in (*plan.blocked, *plan.deferred):
+        if not any(host in f"{one.object} {one.reason}" for host in script.away):
+            return f"it stays blocked: {one.object}: {readable(one.reason, line.names())}"
+    return ""
+
+
+def shorten(script: Script) -> Script:
+    """A script with as few lines as possible that still breaks a law."""
+    number = 0
+    while number < len(script.lines):
+        shorter = replace(script, lines=(*script.lines[:number], *script.lines[number + 1 :]))
+        if _breaks(shorter):
+            script = shorter
+        else:
+            number += 1
+    return script
+
+
+def _breaks(script: Script) -> bool:
+    try:
+        run_script(script)
+    except BrokenLawError:
+        return True
+    return False
