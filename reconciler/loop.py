@@ -124,10 +124,10 @@ async def listen(estate: Estate, previous: Gathered | None = None) -> Gathered:
 
 async def look(estate: Estate, previous: Pass | None = None) -> Pass:
     """An observation and the pass over it."""
-    return _plan(estate, await observe(estate), previous)
+    return plan_reports(estate, await observe(estate), previous)
 
 
-def _plan(estate: Estate, reports: Reports, previous: Pass | None = None) -> Pass:
+def plan_reports(estate: Estate, reports: Reports, previous: Pass | None = None) -> Pass:
     """The pass over an observation, with what the store holds against it."""
     options = add_memories(estate.store, estate.desired, estate.options)
     return run_pass(estate.desired, reports, previous, options)
@@ -154,12 +154,12 @@ async def look_settled(estate: Estate, previous: Turn | None = None) -> Turn:
     """
     settled = await settle_journal(estate)
     gathered = await listen(estate, previous.gathered if previous else None)
-    done = _plan(estate, gathered.reports, previous.done if previous else None)
+    done = plan_reports(estate, gathered.reports, previous.done if previous else None)
     unknown = [one for one in done.observed.open_orders.values() if one.state == "unknown"]
     more = await _settle_orders(estate, unknown, _states(gathered.reports)) if unknown else ()
     if more:
         gathered = await listen(estate, gathered)
-        done = _plan(estate, gathered.reports, done)
+        done = plan_reports(estate, gathered.reports, done)
     return Turn(gathered, done, (*settled, *more))
 
 

@@ -1,34 +1,36 @@
 """`ostler apply`: carries a plan out, shows how far it is, and says what became of it."""
 
 import asyncio
-import signal
-import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from reconciler.cli.carrying import (
+    agree,
+    carry_out,
+    count_steps,
+    refuse,
+    show_plan_text,
+    show_settled,
+    status_of_end,
+)
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.failures import CommandError
 from reconciler.cli.fleet import controller_files, holder_name, open_fleet
 from reconciler.cli.home import find_home
 from reconciler.cli.loading import check_sizes, load_data_center
 from reconciler.cli.plan import DataCenterOption, PruneOption, status_of
-from reconciler.cli.progress import ApplyProgress, show_outcome
 from reconciler.cli.secrets import secrets_from
 from reconciler.cli.statuses import Status
 from reconciler.desired.places import Places
-from reconciler.execution.run import Applier, PlanRun
-from reconciler.loop import Estate, admit, look, prepare_run, settle_journal
+from reconciler.execution.run import Applier
+from reconciler.loop import Estate, look, look_settled
 from reconciler.model.desired import Desired
-from reconciler.model.outcome import ApplyOutcome
 from reconciler.model.plan import Plan
-from reconciler.pipeline import Pass, PassOptions
-from reconciler.planfile.canonical import plan_digest
+from reconciler.pipeline import PassOptions
 from reconciler.planfile.decode import PlanFile, PlanFileError, decode_plan
-from reconciler.planfile.text import blocked_line, render_text
+from reconciler.planfile.text import blocked_line
 from reconciler.store.database import StoreHeldError
 from reconciler.store.store import Store
 
@@ -90,85 +92,25 @@ async def _apply(request: Request, store: Store, applier: Applier, options: Pass
     """Settles, observes, plans, asks, admits, runs, looks again."""
     async with open_fleet(request.desired) as fleet:
         estate = Estate(request.desired, fleet, store, applier, options)
-        for one in await settle_journal(estate):
-            typer.echo(
-                f"settled {one.step.step_id} of an earlier apply: {one.fate.outcome.state.value}", err=True
-            )
-        fresh = await look(estate)
+        turn = await look_settled(estate)
+        show_settled(turn.settled)
+        fresh = turn.done
         check_sizes(request.desired, fresh.reports, request.places)
         plan = request.plan or fresh.plan
-        typer.echo(f"digest {plan_digest(plan)}")
-        typer.echo(render_text(plan), nl=False)
+        show_plan_text(plan)
         if plan.problems:
             raise CommandError("the plan has problems and cannot be applied", Status.ERROR)
+        refuse(estate, plan, fresh, expected=request.expect)
         if not plan.steps:
             return status_of(plan)
-        _refuse(estate, plan, fresh, request)
-        run, watcher = _prepare(estate, plan, fresh)
-        outcome = await _carry_out(run, watcher)
-        show_outcome(outcome, plan, watcher.elapsed_s)
-        return await _judge(estate, outcome)
+        agree(f"Carry out {count_steps(plan)}?", yes=request.yes)
+        outcome = await carry_out(estate, plan, fresh)
+        status = status_of_end(outcome)
+        return status if status is not Status.DONE else await _look_again(estate)
 
 
-def _refuse(estate: Estate, plan: Plan, fresh: Pass, request: Request) -> None:
-    """Ends the command with every objection, or because nobody agreed."""
-    objections = admit(estate, plan, fresh, expected=request.expect)
-    if objections:
-        lines = "\n".join(f"refused: {one}" for one in objections)
-        raise CommandError(lines, Status.REFUSED)
-    if not request.yes and not _agreed(plan):
-        raise CommandError("nothing was done", Status.REFUSED)
-
-
-def _agreed(plan: Plan) -> bool:
-    """Asks on a terminal; elsewhere the answer is no."""
-    if not sys.stdin.isatty():
-        typer.echo("not a terminal: say --yes to apply without being asked", err=True)
-        return False
-    return bool(typer.confirm(f"Carry out these {len(plan.steps)} steps?", default=False, err=True))
-
-
-def _prepare(estate: Estate, plan: Plan, fresh: Pass) -> tuple[PlanRun, ApplyProgress]:
-    """The run and the one who shows it; each knows the other."""
-    watcher = ApplyProgress(plan, clock=time.monotonic)
-    run = prepare_run(estate, plan, fresh, watcher)
-    watcher.waiting = run.waiting
-    return run, watcher
-
-
-async def _carry_out(run: PlanRun, watcher: ApplyProgress) -> ApplyOutcome:
-    """Runs the plan; the first Ctrl-C lets running steps finish, the second gives up watching them."""
-    running = asyncio.ensure_future(run.run())
-    loop = asyncio.get_running_loop()
-
-    def interrupt() -> None:
-        if watcher.stopping:
-            running.cancel()
-        watcher.stopping = True
-        watcher.say(
-            "stopping: running steps are finished, no more are started; Ctrl-C again leaves them to the agents"
-        )
-        run.stop("interrupted; `ostler apply` again goes on from here")
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
-    try:
-        with watcher.shown(), suppress(asyncio.CancelledError):
-            return await running
-        raise CommandError(
-            "left: the agents finish what they run; `ostler apply` again settles it", Status.FAILED
-        )
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-async def _judge(estate: Estate, outcome: ApplyOutcome) -> int:
-    """The exit status; after success a fresh look tells what is left."""
-    if outcome.refused:
-        return Status.REFUSED
-    if not outcome.achieved or outcome.interrupted:
-        return Status.FAILED
+async def _look_again(estate: Estate) -> int:
+    """After success a fresh look tells what is left."""
     after = (await look(estate)).plan
     for one in after.blocked:
         typer.echo(f"blocked: {blocked_line(one)}", err=True)

@@ -20,6 +20,7 @@ COMMANDS = (
     "observe",
     "get",
     "host",
+    "vm",
     "pki",
     "crds",
     "lab",

@@ -1,0 +1,246 @@
+"""`ostler vm`: what a person asks of one VM, kept as a wish in its record and carried out like any plan."""
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import typer
+
+from nodeagent.wire.records import Intent, IntentAction
+from reconciler.cli.apply import SecretsOption
+from reconciler.cli.carrying import agree, carry_out, refuse, show_plan_text, show_settled, status_of_end
+from reconciler.cli.confirmations import opened_store
+from reconciler.cli.failures import CommandError
+from reconciler.cli.fleet import controller_files, holder_name, open_fleet
+from reconciler.cli.home import find_home
+from reconciler.cli.loading import load_data_center
+from reconciler.cli.plan import DataCenterOption, PathsOption
+from reconciler.cli.secrets import secrets_from
+from reconciler.cli.statuses import Status
+from reconciler.cli.wishes import (
+    ENDINGS,
+    find_destination,
+    find_vm,
+    look_at,
+    make_wish,
+    needless,
+    refuse_contradiction,
+    refuse_impossible,
+)
+from reconciler.desired.places import Places
+from reconciler.execution.run import Applier
+from reconciler.loop import Estate, look, look_settled, plan_reports
+from reconciler.model.desired import Desired, VirtualMachine
+from reconciler.model.plan import Plan
+from reconciler.pipeline import Pass
+from reconciler.planfile.text import blocked_line, deferred_line
+from reconciler.planning.scope import keep_steps, narrow_plan
+from reconciler.store.database import StoreHeldError
+from reconciler.store.requests import ENDED
+from reconciler.store.store import Store
+
+TAKEN_UP_S = 30.0
+"""How long a wish may lie before somebody who holds the store takes it up."""
+POLL_S = 0.5
+
+app = typer.Typer(no_args_is_help=True, help="VMs: start, stop, reboot, pause, resume, migrate.")
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The VM's name or id.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+WaitOption = Annotated[
+    bool,
+    typer.Option(
+        "--wait/--no-wait", help="Wait for the end, or only leave the wish for the next apply or the loop."
+    ),
+]
+
+
+def register(root: typer.Typer) -> None:
+    """Adds the commands."""
+    root.add_typer(app, name="vm")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line asks for."""
+
+    desired: Desired
+    places: Places
+    vm: VirtualMachine
+    action: IntentAction
+    host: str | None
+    yes: bool
+    wait: bool
+
+
+@app.command()
+def start(
+    name: NameArgument, file: PathsOption, data_center: DataCenterOption = None, yes: YesOption = False,
+    wait: WaitOption = True, secrets: SecretsOption = None,
+) -> int:  # fmt: skip
+    """Start a VM."""
+    return _ask("start", name, file, data_center, yes=yes, wait=wait, secrets=secrets)
+
+
+@app.command()
+def stop(
+    name: NameArgument, file: PathsOption, data_center: DataCenterOption = None, yes: YesOption = False,
+    wait: WaitOption = True,
+) -> int:  # fmt: skip
+    """Shut a VM down; it stays down until somebody starts it."""
+    return _ask("stop", name, file, data_center, yes=yes, wait=wait)
+
+
+@app.command()
+def reboot(
+    name: NameArgument, file: PathsOption, data_center: DataCenterOption = None, yes: YesOption = False,
+    wait: WaitOption = True, secrets: SecretsOption = None,
+) -> int:  # fmt: skip
+    """Shut a VM down and start it again, with all changes that wait for its next start."""
+    return _ask("reboot", name, file, data_center, yes=yes, wait=wait, secrets=secrets)
+
+
+@app.command()
+def pause(
+    name: NameArgument, file: PathsOption, data_center: DataCenterOption = None, yes: YesOption = False,
+    wait: WaitOption = True,
+) -> int:  # fmt: skip
+    """Let a VM's CPUs stand still; its memory stays where it is."""
+    return _ask("pause", name, file, data_center, yes=yes, wait=wait)
+
+
+@app.command()
+def resume(
+    name: NameArgument, file: PathsOption, data_center: DataCenterOption = None, yes: YesOption = False,
+    wait: WaitOption = True,
+) -> int:  # fmt: skip
+    """Let a paused VM go on."""
+    return _ask("resume", name, file, data_center, yes=yes, wait=wait)
+
+
+@app.command()
+def migrate(
+    name: NameArgument, file: PathsOption,
+    host: Annotated[str | None, typer.Option("--host", help="Where to; without it placement chooses.")] = None,
+    data_center: DataCenterOption = None, yes: YesOption = False, wait: WaitOption = True,
+) -> int:  # fmt: skip
+    """Move a running VM to another host."""
+    return _ask("migrate", name, file, data_center, yes=yes, wait=wait, host=host)
+
+
+def _ask(
+    action: IntentAction,
+    name: str,
+    paths: list[str],
+    data_center: str | None,
+    *,
+    yes: bool,
+    wait: bool,
+    host: str | None = None,
+    secrets: SecretsOption = None,
+) -> int:
+    """Reads, refuses what the manifests forbid, then asks the hosts."""
+    desired, loaded = load_data_center(paths, data_center)
+    vm, destination = find_vm(desired, name), find_destination(desired, host)
+    order = Order(desired, loaded.places, vm, action, destination, yes, wait)
+    refuse_contradiction(desired, loaded.places, vm, Intent("", action, destination))
+    files = controller_files(find_home())
+    applier = Applier(holder_name(), files.digest_key.read_bytes(), secrets_from(secrets))
+    with opened_store() as store:
+        try:
+            with store.exclusive():
+                return asyncio.run(_do(order, store, applier, held=True))
+        except StoreHeldError:
+            return asyncio.run(_do(order, store, applier, held=False))
+
+
+async def _do(order: Order, store: Store, applier: Applier, *, held: bool) -> int:
+    """Looks, plans what is asked for this VM alone, asks, and carries it out or hands it over."""
+    async with open_fleet(order.desired) as fleet:
+        estate = Estate(order.desired, fleet, store, applier)
+        before = await _look(estate, held=held)
+        asked = look_at(before, order.vm, order.action, order.host)
+        refuse_impossible(asked)
+        if reason := needless(asked):
+            typer.echo(f"{order.vm.meta.id}: nothing to do: {reason}", err=True)
+            return Status.DONE
+        wish = make_wish(asked)
+        estate = replace(estate, options=replace(estate.options, wishes={order.vm.meta.id: wish}))
+        fresh = plan_reports(estate, before.reports)
+        plan = _plan_for(order, before, fresh)
+        show_plan_text(plan)
+        if not held:
+            agree(f"Ask the running loop to {order.action} {order.vm.meta.id}?", yes=order.yes)
+            return await _hand_over(order, store, wish)
+        refuse(estate, plan, fresh)
+        agree(f"{order.action.capitalize()} {order.vm.meta.id}?", yes=order.yes)
+        outcome = await carry_out(estate, plan, fresh)
+        status = status_of_end(outcome)
+        if status is Status.DONE:
+            typer.echo(_ending(order), err=True)
+        return status
+
+
+async def _look(estate: Estate, *, held: bool) -> Pass:
+    """A pass; with the right to apply, after what an earlier apply left has been settled."""
+    if not held:
+        return await look(estate)
+    turn = await look_settled(estate)
+    show_settled(turn.settled)
+    return turn.done
+
+
+def _plan_for(order: Order, before: Pass, fresh: Pass) -> Plan:
+    """The part of the plan that is about this VM. Ends the command, with nothing written, if the wish cannot be met."""
+    name = order.vm.meta.id
+    plan = narrow_plan(order.desired, fresh.observed, fresh.plan, {name})
+    known = set(before.plan.blocked)
+    new = [one for one in plan.blocked if one not in known]
+    written = f"{name}#update-record"
+    if new or all(step.id != written for step in plan.steps):
+        lines = [f"blocked: {blocked_line(one)}" for one in (new or plan.blocked)]
+        lines += [f"deferred: {deferred_line(one)}" for one in plan.deferred]
+        raise CommandError("\n".join([*lines, "nothing was done"]), Status.BLOCKED)
+    return plan if order.wait else keep_steps(order.desired, fresh.observed, plan, {written})
+
+
+def _ending(order: Order) -> str:
+    """The last line."""
+    if order.wait:
+        return f"{order.vm.meta.id} {ENDINGS[order.action]}"
+    return f"{order.vm.meta.id}: noted; the next `ostler apply`, or the running loop, does it"
+
+
+async def _hand_over(order: Order, store: Store, wish: Intent) -> int:
+    """Leaves the wish for the process that holds the store, and waits for what comes of it."""
+    store.requests.leave(order.desired.data_center.uuid, order.vm.meta.id, wish)
+    began_s, state = time.monotonic(), "waiting"
+    while state not in ENDED:
+        await asyncio.sleep(POLL_S)
+        found = store.requests.find(wish.id)
+        assert found is not None
+        if found.state == "taken" and not order.wait:
+            break
+        if found.state == "waiting" and time.monotonic() - began_s > TAKEN_UP_S:
+            store.requests.answer(wish.id, "refused", "nobody took it up")
+            raise CommandError(
+                "refused: another process applies plans with this store and takes up no wishes; "
+                "wait for its end, or end it with `ostler cancel`",
+                Status.REFUSED,
+            )
+        if found.state != state and found.state == "taken":
+            typer.echo("the running loop has taken it up", err=True)
+        state = found.state
+    return _end_of_wish(order, store, wish)
+
+
+def _end_of_wish(order: Order, store: Store, wish: Intent) -> int:
+    """What came of a wish that was handed over, as text and exit status."""
+    found = store.requests.find(wish.id)
+    assert found is not None
+    if found.state in ("refused", "failed"):
+        status = Status.REFUSED if found.state == "refused" else Status.FAILED
+        raise CommandError(f"{found.state}: {order.vm.meta.id}: {found.detail}", status)
+    typer.echo(_ending(order), err=True)
+    return Status.DONE

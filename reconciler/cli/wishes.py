@@ -1,0 +1,131 @@
+"""A person's words about one VM as a wish for its record, or why there is nothing to ask for. `vm` calls it."""
+
+import uuid
+from dataclasses import dataclass
+
+from nodeagent.wire.records import Intent, IntentAction, VmRecord
+from reconciler.cli.failures import CommandError
+from reconciler.cli.statuses import Status
+from reconciler.desired.places import Places
+from reconciler.model.change import Power
+from reconciler.model.desired import Desired, VirtualMachine
+from reconciler.model.intents import POWER, contradiction, open_intent, run_number
+from reconciler.model.observed import Presence, VmObservation
+from reconciler.pipeline import Pass
+
+ENDINGS: dict[IntentAction, str] = {
+    "start": "runs",
+    "stop": "is stopped",
+    "reboot": "was restarted",
+    "pause": "is paused",
+    "resume": "goes on",
+    "migrate": "was moved",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One VM as it is declared and observed, and what a person asks of it."""
+
+    vm: VirtualMachine
+    action: IntentAction
+    host: str | None
+    seen: VmObservation | None
+    power: Power
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs, or stands still in memory."""
+        return self.seen is not None and self.seen.presence is Presence.RUNNING
+
+    @property
+    def state(self) -> str:
+        """What its guest does, empty where there is none."""
+        return self.seen.guest.state if self.runs and self.seen and self.seen.guest else ""
+
+    @property
+    def record(self) -> VmRecord | None:
+        """What storage holds of it."""
+        return self.seen.record if self.seen and self.seen.record_state == "read" else None
+
+
+def find_vm(desired: Desired, name: str) -> VirtualMachine:
+    """A declared VM by name or id. Ends the command where there is none."""
+    found = desired.vms.get(name) or desired.vms.get(f"vm/{name}")
+    if found is None:
+        near = ", ".join(list(desired.vms)[:10]) + (" …" if len(desired.vms) > 10 else "")
+        raise CommandError(f"no VM {name} is declared; there is {near or 'none'}")
+    return found
+
+
+def find_destination(desired: Desired, name: str | None) -> str | None:
+    """A declared host's id, by name or id. Ends the command for one that nobody declares."""
+    if name is None:
+        return None
+    wanted = name if name.startswith("host/") else f"host/{name}"
+    if wanted not in desired.hosts:
+        raise CommandError(f"no host {name} is declared; there is {', '.join(desired.hosts) or 'none'}")
+    return wanted
+
+
+def refuse_contradiction(desired: Desired, places: Places, vm: VirtualMachine, wish: Intent) -> None:
+    """Ends the command if the manifests forbid the wish, naming file and line."""
+    found = contradiction(desired, vm, wish)
+    if found is None:
+        return
+    where = places.find(found.object, found.field)
+    place = f"{where}: " if where else ""
+    raise CommandError(
+        f"{place}refused: {vm.meta.id}: {found.summary}; change that in the manifest first", Status.REFUSED
+    )
+
+
+def look_at(done: Pass, vm: VirtualMachine, action: IntentAction, host: str | None) -> Asked:
+    """The VM as a pass found it."""
+    seen = done.observed.vms.get(done.identities.vms[vm.meta.id])
+    return Asked(vm, action, host, seen, done.powers[vm.meta.id])
+
+
+def make_wish(asked: Asked) -> Intent:
+    """The wish, new and for the VM's present run."""
+    return Intent(str(uuid.uuid4()), asked.action, asked.host, run=run_number(asked.record))
+
+
+def needless(asked: Asked) -> str:
+    """Why nothing need be done: the VM is as it is asked to be, and nothing is about to change that."""
+    where = asked.seen.host if asked.seen else None
+    wish = open_intent(asked.record, POWER)
+    if asked.action == "start" and asked.runs and (wish is None or wish.action == "start"):
+        return f"it runs already, on {where}" + (
+            " (paused: `ostler vm resume`)" if asked.state == "paused" else ""
+        )
+    if asked.action == "stop" and not asked.runs and asked.power is not Power.RUN:
+        return "it does not run"
+    if asked.action == "pause" and asked.state == "paused":
+        return "it is paused already"
+    if asked.action == "resume" and asked.state == "running":
+        return "it is not paused"
+    if asked.action == "migrate" and asked.runs and asked.host == where:
+        return f"it runs on {where} already"
+    return ""
+
+
+def refuse_impossible(asked: Asked) -> None:
+    """Ends the command where the VM is not such that this can be asked of it."""
+    name = asked.vm.meta.id
+    if asked.seen is None or asked.seen.record_state == "absent":
+        raise CommandError(
+            f"refused: {name} has not been made yet; `ostler apply` makes it, then ask again", Status.REFUSED
+        )
+    if asked.record is None:
+        raise CommandError(
+            f"refused: {name}: its record on storage cannot be read now; `ostler plan` says why",
+            Status.REFUSED,
+        )
+    if asked.seen.presence is Presence.UNKNOWN:
+        doubts = ", ".join(asked.seen.doubts) or "a host that does not answer"
+        raise CommandError(
+            f"refused: it is not known whether {name} runs: {doubts} cannot be asked", Status.REFUSED
+        )
+    if asked.action not in ("start", "stop") and not asked.runs:
+        raise CommandError(f"refused: {name} does not run; `ostler vm start` starts it", Status.REFUSED)
