@@ -24,7 +24,7 @@ def _check(host: Host, wanted: RebootVm) -> str | None:
 def _run(host: Host, wanted: RebootVm, control: Control) -> dict[str, Any]:
     vm, run = wanted.config.uuid, wanted.config.run
     records = open_record(host, wanted.master, vm)
-    stop_guest(host, vm, "shutdown", wanted.timeout_ms, control)
+    stop_guest(host, vm, "shutdown", wanted.timeout_ms, control, then_destroy=wanted.then_destroy)
     close_stopped(host, records, run - 1, "stopped", control, by_manifest=True)
     return start_guest(host, wanted.config, wanted.master, control)
 

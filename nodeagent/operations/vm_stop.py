@@ -18,7 +18,11 @@ def _check(host: Host, wanted: StopVm) -> str | None:
         return f"run {wanted.run} of VM {wanted.vm} is not on this host"
     if not host.hypervisor.is_running(wanted.vm):
         return None  # it ended meanwhile: its run is closed all the same
-    if wanted.mode == "shutdown" and host.hypervisor.guest_state(wanted.vm)[0] == "paused":
+    if (
+        wanted.mode == "shutdown"
+        and not wanted.then_destroy
+        and host.hypervisor.guest_state(wanted.vm)[0] == "paused"
+    ):
         return (
             f"guest {wanted.vm} is paused and cannot shut down: resume it first, or stop it with mode destroy"
         )
@@ -30,7 +34,7 @@ def _check(host: Host, wanted: StopVm) -> str | None:
 
 def _run(host: Host, wanted: StopVm, control: Control) -> dict[str, Any]:
     records = open_record(host, wanted.master, wanted.vm)
-    stop_guest(host, wanted.vm, wanted.mode, wanted.timeout_ms, control)
+    stop_guest(host, wanted.vm, wanted.mode, wanted.timeout_ms, control, then_destroy=wanted.then_destroy)
     close_stopped(host, records, wanted.run, wanted.reason, control, by_manifest=wanted.stopped_by_manifest)
     return {}
 

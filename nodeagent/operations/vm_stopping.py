@@ -20,23 +20,43 @@ GONE_MS = 30_000
 
 
 def stop_guest(
-    host: Host, vm: str, mode: Literal["shutdown", "destroy"], timeout_ms: int, control: Control
+    host: Host,
+    vm: str,
+    mode: Literal["shutdown", "destroy"],
+    timeout_ms: int,
+    control: Control,
+    *,
+    then_destroy: bool = False,
 ) -> None:
-    """Make the guest end, and see that it has; a persistent domain is forgotten. Raises OperationError."""
+    """Make the guest end, and see that it has; a persistent domain is forgotten. Raises OperationError.
+
+    then_destroy: a guest that does not shut down in its time is destroyed; else that is an error.
+    """
     persistent = host.hypervisor.is_running(vm) and host.hypervisor.is_persistent(vm)
     if mode == "destroy":
-        host.hypervisor.destroy(vm)
-        if not wait_gone(host, vm, GONE_MS, never):
+        _destroy(host, vm)
+    elif not _press_until_gone(host, vm, timeout_ms, control):
+        if not then_destroy:
             raise OperationError(
-                f"QEMU of guest {vm} does not end", "see whether it waits for storage", settled=False
+                f"guest {vm} did not shut down within {timeout_ms // 1000} s",
+                "look at its console, or stop it with mode destroy",
             )
-    else:
-        _press_until_gone(host, vm, timeout_ms, control)
+        control.report(Progress("did not shut down in its time: its plug is pulled"))
+        _destroy(host, vm)
     if persistent:
         host.hypervisor.undefine(vm)
 
 
-def _press_until_gone(host: Host, vm: str, timeout_ms: int, control: Control) -> None:
+def _destroy(host: Host, vm: str) -> None:
+    host.hypervisor.destroy(vm)
+    if not wait_gone(host, vm, GONE_MS, never):
+        raise OperationError(
+            f"QEMU of guest {vm} does not end", "see whether it waits for storage", settled=False
+        )
+
+
+def _press_until_gone(host: Host, vm: str, timeout_ms: int, control: Control) -> bool:
+    """Whether the guest shut down within its time."""
     waited = 0
     while waited < timeout_ms:
         if host.hypervisor.is_running(vm):
@@ -44,14 +64,11 @@ def _press_until_gone(host: Host, vm: str, timeout_ms: int, control: Control) ->
         control.report(Progress(f"asked the guest to shut down, {waited // 1000} s ago at first"))
         part = min(PRESS_AGAIN_MS, timeout_ms - waited)
         if wait_gone(host, vm, part, control.cancelled):
-            return
+            return True
         if control.cancelled():
             raise OperationError(f"cancelled before guest {vm} shut down", "it may still do so; observe it")
         waited += part
-    raise OperationError(
-        f"guest {vm} did not shut down within {timeout_ms // 1000} s",
-        "look at its console, or stop it with mode destroy",
-    )
+    return False
 
 
 def _press(host: Host, vm: str) -> None:

@@ -201,7 +201,10 @@ class StartVm:
 
 @dataclass(frozen=True, slots=True)
 class StopVm:
-    """Ask the guest to shut down for timeout_ms, or pull its plug; then close its run."""
+    """Ask the guest to shut down for timeout_ms, or pull its plug; then close its run.
+
+    then_destroy: a guest that has not shut down in its time has its plug pulled too; else the order fails.
+    """
 
     master: Uuid
     vm: Uuid
@@ -210,15 +213,20 @@ class StopVm:
     timeout_ms: Milliseconds
     reason: ExitReason
     stopped_by_manifest: bool = False
+    then_destroy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RebootVm:
-    """Stop, and start in the same order with this configuration: a restart that the manifest asked for."""
+    """Stop, and start in the same order with this configuration: a restart that the manifest asked for.
+
+    then_destroy: as for a stop.
+    """
 
     master: Uuid
     config: GuestConfig
     timeout_ms: Milliseconds
+    then_destroy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

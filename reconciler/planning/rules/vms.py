@@ -156,10 +156,12 @@ def _stop(context: PlanContext, change: Change) -> Step:
     patience = vm.shutdown_ms if vm else REMOVED_SHUTDOWN_MS
     by_manifest = change.because[0].rule == "run-policy"
     limit = f"at most {patience // 1000} s" if patience else "however long it takes"
+    pull = patience > 0
     patience = patience or UNHURRIED_SHUTDOWN_MS
+    run = _run_number(seen)
     return make_step(
         change,
-        StopVm(context.master, seen.uuid, _run_number(seen), "shutdown", patience, "stopped", by_manifest),
+        StopVm(context.master, seen.uuid, run, "shutdown", patience, "stopped", by_manifest, pull),
         verb="stop",
         host=str(change.host),
         summary=f"shut down, {limit}",
@@ -182,7 +184,7 @@ def _restart(context: PlanContext, change: Change) -> Step:
     summary = f"restart{f', {asked}' if asked else ''}{f', for {fields}' if asked and fields else ''}"
     return make_step(
         change,
-        RebootVm(context.master, config, patience),
+        RebootVm(context.master, config, patience, then_destroy=vm.shutdown_ms > 0),
         verb="restart",
         host=str(change.host),
         summary=summary if asked else f"restart for {fields}",
