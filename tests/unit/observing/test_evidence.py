@@ -247,6 +247,16 @@ def test_an_unreadable_record_needs_every_host_with_a_host_id_and_every_declared
     assert told(observe([answer("h1"), *hosts], [master])) == expected
 
 
+def test_a_host_that_only_a_copy_names_counts_where_the_masters_record_is_damaged():
+    storage = [
+        read("main", unreadable=["web"], pool=pool("h1", domains=("main", "second"))),
+        read("second", record("web", open_run(2, "gone"))),
+    ]
+    assert told(observe([answer("h1", domains=("main", "second"))], storage)) == in_doubt(
+        f"host/{uid('gone')}"
+    )
+
+
 def test_a_host_whose_manifest_is_gone_counts_until_it_is_proven_off():
     master = read("main", unreadable=["web"], pool=pool("h1", "gone"))
     proof = HostOffProof(f"host/{uid('gone')}", "confirmed", reference="by hand")

@@ -53,7 +53,7 @@ def test_a_declared_host_that_does_not_answer_in_full_may_run_everything(host):
 
 @pytest.mark.parametrize(
     "host",
-    [fresh("h2", host_id=2), fresh("h2", data_center=uid("elsewhere")), answer("h2")],
+    [fresh("h2", host_id=2), fresh("h2", data_center=uid("elsewhere")), answer("h2", host_id=None)],
     ids=["has a host id", "belongs elsewhere", "is connected to storage"],
 )
 def test_a_host_that_has_had_storage_shows_that_the_data_center_is_not_new(host):

@@ -226,6 +226,15 @@ def test_the_higher_revision_of_a_disk_record_wins():
     assert seen.disks[uid("d1")].record.revision == 2
 
 
+def test_two_disk_records_of_one_revision_are_told_apart_the_same_way_in_any_order():
+    one, other = disk_record("d1"), disk_record("d1", last_order="k")
+    seen = [
+        look(master(disks=disks), read("second")).disks[uid("d1")].record
+        for disks in ((one, other), (other, one))
+    ]
+    assert seen[0] == seen[1]
+
+
 def test_a_strangers_guest_has_no_object_and_ours_without_record_has_that_of_its_metadata():
     guests = guest("theirs", managed=False), guest("ours")
     seen = observe([answer("h1", *guests)], [read("main", pool=pool("h1"))])

@@ -3,6 +3,8 @@
 import time
 from dataclasses import replace
 
+import pytest
+
 from reconciler.observing.assemble import assemble
 
 from .estate import (
@@ -11,6 +13,7 @@ from .estate import (
     declare,
     disk_record,
     guest,
+    off,
     open_run,
     order,
     pool,
@@ -18,6 +21,7 @@ from .estate import (
     record,
     report,
     silent,
+    state,
     uid,
     volume,
 )
@@ -85,6 +89,67 @@ def test_when_one_record_changed_in_a_document_read_anew_the_other_vms_stay_the_
     storage = (replace(reports.storage[0], contents=replace(contents, vms=tuple(vms))),)
     after = assemble(declared, replace(reports, storage=storage), before)
     assert [vm.record.object for uuid, vm in after.vms.items() if vm is not before.vms[uuid]] == ["vm/h1-vm1"]
+
+
+RECORDS = [
+    read(
+        "main",
+        record("web", open_run(2, "h1", "h2")),
+        record("db", closed_run(1, "h1")),
+        record("app", open_run(1, "h2")),
+        pool=pool("h1", "h2"),
+    )
+]
+STARTING = (order("k", "start-vm", "vm/db", "running"),)
+LAST = state("h2", orders=STARTING)
+WEB, APP = answer("h1", guest("web"), guest("app")), answer("h2")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "vm"),
+    [
+        ([[WEB, silent("h2", LAST)], [off("h2")]], [[WEB, silent("h2", LAST)], []], "db"),
+        ([[WEB, silent("h2")], [off("h2")]], [[WEB, silent("h2")], [off("h2", boot="boot-0")]], "web"),
+        ([[WEB, silent("h2")], [off("h2")]], [[WEB, silent("h2")], [off("h2", boot="boot-0")]], "app"),
+        ([[WEB, APP], []], [[WEB, silent("h2")], []], "web"),
+        ([[WEB, APP], []], [[WEB, silent("h2")], []], "app"),
+        ([[WEB, APP], []], [[WEB, answer("h2", orders=STARTING)], []], "db"),
+        ([[WEB, answer("h2", orders=STARTING)], []], [[WEB, APP], []], "db"),
+        ([[WEB, APP], []], [[WEB, answer("h2", processes=["db"])], []], "db"),
+        (
+            [[WEB, answer("h2", guest("db"))], []],
+            [[WEB, silent("h2", state("h2", guest("db", run=9)))], []],
+            "db",
+        ),
+        ([[WEB, APP], []], [[answer("h1", guest("web")), APP], []], "app"),
+        ([[WEB, APP], []], [[WEB, answer("h2", domains=("main", "other"))], []], "stray"),
+    ],
+)
+def test_what_changed_behind_a_vm_is_seen_with_the_previous_observation_in_hand(before, after, vm):
+    declared = declare("h1", "h2")
+    stray = guest("stray", managed=False)
+
+    def assembled(hosts, proofs, previous=None):
+        first = replace(hosts[0], state=replace(hosts[0].state, guests=(*hosts[0].state.guests, stray)))
+        firsts.setdefault(id(hosts[0]), first)
+        return assemble(declared, report([firsts[id(hosts[0])], *hosts[1:]], RECORDS, proofs), previous)
+
+    firsts = {}
+    previous = assembled(*before)
+    expected = assembled(*after)
+    assert previous.vms[uid(vm)] != expected.vms[uid(vm)]
+    assert assembled(*after, previous=previous) == expected
+
+
+def test_an_order_that_only_storage_knows_changes_the_mark():
+    hosts = [answer("h1")]
+    declared = declare("h1")
+
+    def assembled(key, previous=None):
+        storage = [read("main", record("web", last_order=key), disks=(disk_record("d1", last_order=key),))]
+        return assemble(declared, report(hosts, storage), previous)
+
+    assert assembled("k2", assembled("k1")).last_orders == {"disk/d1": "k2", "vm/web": "k2"}
 
 
 def test_ten_thousand_vms_are_assembled_in_bounded_time_and_far_faster_when_nothing_changed():
