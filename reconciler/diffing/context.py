@@ -36,10 +36,12 @@ class DiffContext:
     asked: frozenset[str] = frozenset()
 
     def answering_hosts(self) -> Iterable[tuple[HostObservation, HostState]]:
-        """Declared hosts that answer, with their state, by id."""
+        """Declared hosts of this data center that answer, with their state, by id."""
         for name in self.desired.hosts:
             seen = self.observed.hosts.get(name)
-            if seen is not None and seen.answering and seen.state is not None:
+            if seen is None or not seen.answering or seen.state is None:
+                continue
+            if seen.belongs_to(self.desired.data_center.uuid):
                 yield seen, seen.state
 
 
@@ -49,7 +51,11 @@ def find_workers(desired: Desired, observed: Observed) -> tuple[str, ...]:
     return tuple(
         name
         for name, host, seen in found
-        if seen and seen.answering and seen.state and seen.state.host_uuid == host.uuid
+        if seen
+        and seen.answering
+        and seen.state
+        and seen.state.host_uuid == host.uuid
+        and seen.belongs_to(desired.data_center.uuid)
     )
 
 

@@ -9,6 +9,7 @@ from reconciler.diffing.context import DiffContext, Finding, find_workers, maste
 from reconciler.diffing.hosts import diff_host
 from reconciler.diffing.records import disk_record, used_macs
 from reconciler.diffing.removals import block_mass_removal, diff_vanished, find_vanished
+from reconciler.diffing.sharing import withhold_shared
 from reconciler.diffing.storage import diff_disk, diff_pool, diff_storage_domain
 from reconciler.diffing.vms import VmDiff, diff_vm
 from reconciler.diffing.withholding import unusable_disks, withhold_locked, withhold_undrained
@@ -60,7 +61,8 @@ def diff_data_center(
     rest = [one for diff in diffs.values() for one in diff.findings]
     rest += (one for record in find_vanished(context) for one in diff_vanished(context, record))
     rest += _strangers(context)
-    findings = withhold_undrained(context, [*findings, *withhold_locked(context, rest)])
+    rest = withhold_shared(context, withhold_locked(context, rest))
+    findings = withhold_undrained(context, [*findings, *rest])
     return _collect(context, findings, diffs)
 
 

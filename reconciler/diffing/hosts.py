@@ -18,6 +18,13 @@ def diff_host(context: DiffContext, host: Host) -> Iterator[Finding]:
         yield _silent(context, host, seen)
         return
     state = seen.state
+    if not seen.belongs_to(context.desired.data_center.uuid):
+        yield Blocked(
+            host.meta.id,
+            f"it belongs to data center {state.data_center}",
+            "release it there first, or correct the uuid of this data center",
+        )
+        return
     yield from _storage(context, host, state)
     yield from _networks(context, host, state)
     yield from _maintenance(host, state)

@@ -11,8 +11,8 @@ from reconciler.model.observed import Observed
 def resolve_identities(desired: Desired, observed: Observed) -> tuple[Identities, tuple[Blocked, ...]]:
     """Declared objects to uuids: spec.uuid, the record with this id, the record renamed from, else new.
 
-    Blocks a rename whose source has no record and whose target is new, and a new VM that takes the MACs or
-    disks of a vanished one without saying renamed-from.
+    Blocks a rename whose source has no record and whose target is new, a uuid that is not the object's, and a new VM
+    that takes the MACs or disks of a vanished one without saying renamed-from.
     """
     incarnations: dict[str, int] = {}
     renamed: dict[str, str] = {}
@@ -21,6 +21,9 @@ def resolve_identities(desired: Desired, observed: Observed) -> tuple[Identities
 
     def resolve(meta: Meta, known: Mapping[str, str]) -> str:
         if meta.uuid:
+            if known.get(meta.id, meta.uuid) != meta.uuid:
+                blocked.append(_other_uuid(meta, known[meta.id]))
+                return known[meta.id]
             return meta.uuid
         if meta.id in known:
             return known[meta.id]
@@ -43,6 +46,15 @@ def resolve_identities(desired: Desired, observed: Observed) -> tuple[Identities
     if incarnations:
         blocked.extend(_doubtful_newcomers(desired, observed, vms, incarnations))
     return Identities(vms, disks, incarnations, renamed), tuple(blocked)
+
+
+def _other_uuid(meta: Meta, known: str) -> Blocked:
+    """An object whose manifest gives it another uuid than it has: another object, made beside the one there is."""
+    return Blocked(
+        meta.id,
+        f"it keeps its uuid for life: it has {known}, its manifest says {meta.uuid}",
+        f"take spec.uuid back; or declare {meta.uuid} under another name",
+    )
 
 
 def _incarnations_used(observed: Observed) -> dict[str, int]:

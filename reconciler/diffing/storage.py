@@ -8,6 +8,7 @@ from reconciler.diffing.context import (
     DiffContext,
     Finding,
     domain_exists,
+    domain_name,
     domain_readable,
     objection_to_letting_go,
     workers_of,
@@ -137,7 +138,8 @@ def _refused(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterato
         yield FieldChange("disk.allocation", volume.allocation, disk.allocation, Effect.REFUSE)
     wanted = context.desired.storage_domains[disk.storage_domain].uuid
     if seen.storage_domain != wanted:
-        yield FieldChange("disk.storageDomain", seen.storage_domain, wanted, Effect.REFUSE)
+        here = domain_name(context, seen.storage_domain)
+        yield FieldChange("disk.storageDomain", here, disk.storage_domain, Effect.REFUSE)
 
 
 def _in_place(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterator[Finding]:

@@ -41,6 +41,10 @@ class HostObservation:
         """Whether its state document may be relied on in this pass."""
         return self.status == "answering" and self.state is not None
 
+    def belongs_to(self, data_center: str) -> bool:
+        """Whether its agent takes orders of this data center (uuid): it is of it, or of none yet."""
+        return self.state is not None and self.state.data_center in (None, data_center)
+
 
 @dataclass(frozen=True, slots=True)
 class GuestOnHost:

@@ -86,7 +86,8 @@ def _candidates(
         seen = observed.hosts.get(name)
         if host.cluster != cluster.meta.id or host.maintenance or seen is None or not seen.answering:
             continue
-        if seen.state is not None and seen.state.host_uuid == host.uuid:
+        ours = seen.belongs_to(desired.data_center.uuid)
+        if ours and seen.state is not None and seen.state.host_uuid == host.uuid:
             yield host, seen.state, seen.statistics
 
 

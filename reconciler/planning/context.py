@@ -94,6 +94,7 @@ def plan_context(
         and seen.answering
         and seen.state
         and seen.state.host_uuid == host.uuid
+        and seen.belongs_to(desired.data_center.uuid)
     )
     domains = {one.uuid: one for one in desired.storage_domains.values()}
     created = {

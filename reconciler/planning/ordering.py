@@ -287,6 +287,26 @@ def _link(step: Step, moved_from: str | None) -> str:
     return "live" if moved_from in (None, step.host) else "live-there"
 
 
+def _unplugged_before_plugged(context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
+    """A disk that goes from one VM to another has one writer at any time."""
+    leaving: dict[str, list[Step]] = defaultdict(list)
+    for step in index.of("detach-disk"):
+        leaving[step.args["disk"]["image"]].append(step)
+    for step in index.of("stop-vm"):
+        seen = context.observed.vms.get(step.args["vm"])
+        config = seen.guest.config if seen and seen.guest else None
+        for disk in config.disks if config else ():
+            leaving[disk.image].append(step)
+    if not leaving:
+        return
+    for step in index.of("start-vm", "reboot-vm", "attach-disk"):
+        disks = step.args["config"]["disks"] if "config" in step.args else [step.args["disk"]]
+        for disk in disks:
+            for gone in leaving.get(disk["image"], ()):
+                if gone.object != step.object:
+                    yield step.id, Edge(gone.id, "unplugged-before-plugged")
+
+
 def _growth_before_guest_goes(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
     """A disk grows through its guest while the guest still has it; whether that worked or not, the guest may go."""
     for grow in index.of("grow-disk"):
@@ -342,6 +362,7 @@ RULES: tuple[Rule, ...] = (
     _drain_before_maintenance,
     _disk_before_guest,
     _one_vm_in_order,
+    _unplugged_before_plugged,
     _growth_before_guest_goes,
     _disk_record_before_growth,
     _guest_before_disk_removal,
