@@ -15,6 +15,18 @@ FRESH_S = 12.0
 OFF_S = 3.0
 
 
+BEGINS_GUEST = frozenset({"start-vm", "reboot-vm", "migrate-vm"})
+OPEN = frozenset({"accepted", "running", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The VM that a step is about: its uuid, and the object id by which orders name it."""
+
+    uuid: str
+    object: str
+
+
 @dataclass(frozen=True, slots=True)
 class Hosts:
     """Who is who: object id to uuid, and back."""
@@ -44,14 +56,15 @@ async def recheck(step: Step, fleet: Fleet, hosts: Hosts) -> str:
     proofs = step.evidence.hosts if step.evidence else ()
     off = {ids.get(one.host, one.host) for one in proofs if one.kind in ("fenced", "confirmed")}
     without = {ids.get(one.host, one.host) for one in proofs if one.kind in ("answered", "boot-changed")}
+    target = Target(vm, step.object)
     objections = await asyncio.gather(
-        *(_must_be_without(vm, host, fleet, hosts) for host in sorted({*step.leases, *without})),
+        *(_must_be_without(target, host, fleet, hosts) for host in sorted({*step.leases, *without})),
         *(_must_be_off(host, fleet) for host in sorted(off)),
     )
     return next((objection for objection in objections if objection), "")
 
 
-async def _must_be_without(vm: str, host: str, fleet: Fleet, hosts: Hosts) -> str:
+async def _must_be_without(vm: Target, host: str, fleet: Fleet, hosts: Hosts) -> str:
     link = fleet.get(host)
     if link is None:
         return f"{host} cannot be asked whether it runs the VM: no agent's address is known"
@@ -65,14 +78,20 @@ async def _must_be_without(vm: str, host: str, fleet: Fleet, hosts: Hosts) -> st
     return objection_in(vm, host, hosts.uuids.get(host), state)
 
 
-def objection_in(vm: str, host: str, uuid: str | None, state: HostState) -> str:
-    """Why a state document does not prove that its host is without the VM; empty if it does."""
+def objection_in(vm: Target, host: str, uuid: str | None, state: HostState) -> str:
+    """Why a state document does not prove that its host is without the VM; empty if it does.
+
+    An order that begins a guest may have claimed its run and not begun it yet: then nothing shows of it but the order.
+    """
     if uuid is not None and state.host_uuid != uuid:
         return f"the agent at the address of {host} says that it is host {state.host_uuid}"
-    if any(guest.uuid == vm for guest in state.guests):
+    if any(guest.uuid == vm.uuid for guest in state.guests):
         return f"{host} runs the VM now"
-    if vm in state.processes:
+    if vm.uuid in state.processes:
         return f"{host} has a QEMU process of the VM"
+    for order in state.orders:
+        if order.object == vm.object and order.kind in BEGINS_GUEST and order.state in OPEN:
+            return f"{host} may be about to run the VM: its {order.kind} is {order.state}"
     if not state.guests_complete:
         return f"{host} does not know all its guests at this moment"
     return ""
