@@ -5,7 +5,7 @@ Nothing here decides what to do; it calls the stages in their order and hands th
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nodeagent.wire.facts import HostState
@@ -29,6 +29,8 @@ from reconciler.store.store import Store
 from reconciler.version import PLANNER
 
 MOST_FAILURES = 5
+TIRELESS = ("host/", "sd/", "dc/")
+"""Prefixes of objects whose recovery is tried without end: everything else depends on them."""
 FIRST_PAUSE_MS = 5_000
 LONGEST_PAUSE_MS = 300_000
 
@@ -83,8 +85,12 @@ def pause_ms(failures: int) -> int:
 
 
 def remember(estate: Estate, plan: Plan, outcome: ApplyOutcome) -> None:
-    """Count failing passes by object, and forget those of objects whose steps all succeeded. Raises StoreError."""
+    """Count failing passes by object, forget those of objects whose steps all succeeded, and keep what happened.
+
+    Raises StoreError.
+    """
     attempts, metas = estate.store.attempts, all_metas(estate.desired)
+    counted = attempts.all()
     states = {step.id: outcome.steps.get(step.id) for step in plan.steps}
     for name in dict.fromkeys(step.object for step in plan.steps):
         ends = [states[step.id] for step in plan.steps if step.object == name]
@@ -93,8 +99,21 @@ def remember(estate: Estate, plan: Plan, outcome: ApplyOutcome) -> None:
         ]
         if wrong:
             attempts.failed(name, metas[name].digest if name in metas else "", wrong[0].summary)
-        elif all(one is not None and one.state is StepState.SUCCEEDED for one in ends):
+        elif name in counted and all(one and one.state is StepState.SUCCEEDED for one in ends):
             attempts.forget(name)
+    estate.store.history.add_all([*_events(plan, outcome)])
+
+
+def _events(plan: Plan, outcome: ApplyOutcome) -> Iterator[tuple[str, str, str]]:
+    """What happened to each object, as history keeps it: object, a word in CamelCase, a line."""
+    for step in plan.steps:
+        end = outcome.steps.get(step.id)
+        if end is None or end.state is StepState.SKIPPED:
+            continue
+        word = "".join(part.capitalize() for part in step.kind.split("-"))
+        ending = "" if end.state is StepState.SUCCEEDED else end.state.value.capitalize()
+        why = f": {end.summary}" if ending and end.summary else ""
+        yield step.object, f"{word}{ending}", f"{step.summary} on {step.host} (apply {outcome.apply_id}){why}"
 
 
 async def observe(estate: Estate) -> Reports:
@@ -139,7 +158,10 @@ def add_memories(store: Store, desired: Desired, options: PassOptions) -> PassOp
     failing = {
         name: one.reason
         for name, one in store.attempts.all().items()
-        if one.failures >= MOST_FAILURES and name in metas and one.digest == metas[name].digest
+        if one.failures >= MOST_FAILURES
+        and not name.startswith(TIRELESS)
+        and name in metas
+        and one.digest == metas[name].digest
     }
     begun = tuple(
         OpenOrder(one.host, one.key, one.kind, one.object, "unknown") for one in store.journal.unsettled()

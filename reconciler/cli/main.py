@@ -10,22 +10,29 @@ from reconciler.cli.failures import CommandError, describe_failure
 from reconciler.cli.statuses import Status
 from reconciler.version import PLANNER
 
-COMMANDS = (
-    "init",
-    "validate",
-    "plan",
-    "show",
-    "apply",
-    "explain",
-    "observe",
-    "get",
-    "host",
-    "vm",
-    "pki",
-    "crds",
-    "lab",
-)
-"""One module a command. Only the module of the command that is run is imported: the others cost time."""
+COMMANDS: dict[str, str] = {
+    name: name
+    for name in (
+        "init",
+        "validate",
+        "plan",
+        "show",
+        "apply",
+        "explain",
+        "observe",
+        "get",
+        "vm",
+        "host",
+        "run",
+        "history",
+        "takeover",
+        "pki",
+        "crds",
+        "lab",
+        "completion",
+    )
+} | dict.fromkeys(("pause", "resume", "cancel", "retry"), "control")
+"""The module of each command. Only the module of the command that is run is imported: the others cost time."""
 
 UsageError: type[Exception] = typer.BadParameter.__base__ or typer.BadParameter
 """What typer raises for wrong command lines; it has no public name of its own."""
@@ -46,7 +53,7 @@ def _root(
     """Runs KVM virtualization estates from declared state, by ordered and reviewable plans."""
 
 
-def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
+def make_app(names: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
     """The command with these subcommands."""
     app = typer.Typer(
         name="ostler",
@@ -56,8 +63,8 @@ def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for name in names:
-        import_module(f"reconciler.cli.{name}").register(app)
+    for module in dict.fromkeys(COMMANDS[name] for name in names):
+        import_module(f"reconciler.cli.{module}").register(app)
     return app
 
 
@@ -70,7 +77,8 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit status."""
     named = arguments[0] if arguments else ""
     # A single subcommand would make typer drop its name, so a second, light one is always there.
-    names = COMMANDS if named not in COMMANDS else dict.fromkeys((named, "init"))
+    light = "init" if named.startswith("--version") else named
+    names = COMMANDS if light not in COMMANDS else dict.fromkeys((light, "init"))
     try:
         result = make_app(tuple(names))(args=list(arguments), prog_name="ostler", standalone_mode=False)
     except UsageError as error:

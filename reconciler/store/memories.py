@@ -1,9 +1,9 @@
 """Small things that passes remember: failing objects, hosts confirmed off, pauses, and history for people."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from reconciler.model.reports import HostOffProof
 from reconciler.store.database import Database
@@ -157,6 +157,19 @@ class History:
             sequence = connection.execute(row).inserted_primary_key
             if sequence is not None and sequence[0] % 1000 == 0:
                 connection.execute(HISTORY.delete().where(HISTORY.c.sequence <= sequence[0] - HISTORY_ROWS))
+
+    def add_all(self, events: Sequence[tuple[str, str, str]]) -> None:
+        """Keep several events (object, reason, message) at once."""
+        now = self._wallclock()
+        rows = [
+            {"wallclock_ms": now, "object": name, "reason": reason, "message": message}
+            for name, reason, message in events
+        ]
+        if rows:
+            with self._database.writing() as connection:
+                connection.execute(HISTORY.insert(), rows)
+                last = connection.scalar(select(func.max(HISTORY.c.sequence))) or 0
+                connection.execute(HISTORY.delete().where(HISTORY.c.sequence <= last - HISTORY_ROWS))
 
     def latest(self, object_id: str | None = None, limit: int = 100) -> tuple[HistoryEvent, ...]:
         """The latest events, newest first, of one object or of all."""
