@@ -110,7 +110,12 @@ TABLE: tuple[FieldRule, ...] = (
     FieldRule("disk.uuid", REFUSE, "A disk keeps its uuid for life."),
     FieldRule("host.address", LIVE, "The agent is spoken to at the new address."),
     FieldRule("host.port", LIVE, "The agent is spoken to at the new port."),
-    FieldRule("host.cluster", REFUSE, "Move a host between clusters in maintenance only.", "running"),
+    FieldRule(
+        "host.cluster",
+        REFUSE,
+        "Its guests stay in their cluster, so they must leave the host first; its networks change.",
+        "running",
+    ),
     FieldRule(
         "host.maintenance",
         MIGRATE,

@@ -59,7 +59,10 @@ class HostSpec(Brief):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class VmSpec(Brief):
-    """memory in MiB, most: factor of its maximum; disk sizes in GiB; domain: index into DOMAINS; pins: host numbers."""
+    """memory in MiB, most: factor of its maximum; disk sizes in GiB; domain: index into DOMAINS; pins: host numbers.
+
+    owner: number of the VM after which its disks are named; its own, if None.
+    """
 
     number: int
     memory: int = 512
@@ -75,6 +78,13 @@ class VmSpec(Brief):
     sata: bool = False
     serial: bool = True
     consent: bool = False
+    owner: int | None = None
+
+    @property
+    def disk_names(self) -> tuple[str, ...]:
+        """Ids of its disks, named after the VM that had them first."""
+        first = self.number if self.owner is None else self.owner
+        return tuple(f"disk/v{first}-{index}" for index in range(len(self.disks)))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -96,9 +106,7 @@ def build(spec: EstateSpec) -> Desired:
     }
     hosts = {f"host/h{i + 1}": _host(i, one, networks) for i, one in enumerate(spec.hosts)}
     vms = {f"vm/v{one.number}": _vm(one, spec) for one in spec.vms}
-    disks = {
-        f"disk/v{one.number}-{i}": _disk(one, i, spec) for one in spec.vms for i in range(len(one.disks))
-    }
+    disks = {name: _disk(one, i, spec) for one in spec.vms for i, name in enumerate(one.disk_names)}
     return Desired(
         DataCenter(_meta("dc/farm"), CENTER),
         {"cluster/main": _sealed(Cluster(_meta("cluster/main"), tuple(networks)))},
@@ -155,7 +163,7 @@ def _domain(name: str) -> StorageDomain:
 
 
 def _disk(vm: VmSpec, index: int, spec: EstateSpec) -> Disk:
-    name = f"disk/v{vm.number}-{index}"
+    name = vm.disk_names[index]
     meta = replace(_meta(name), allow_destroy=object_uuid(CENTER, name, 1) if vm.consent else None)
     domain = DOMAINS[min(vm.domain, spec.domains - 1)]
     return _sealed(Disk(meta, domain, vm.disks[index] * GIB))
@@ -173,7 +181,7 @@ def _vm(vm: VmSpec, spec: EstateSpec) -> VirtualMachine:
             vm.memory * MIB,
             vm.memory * vm.most * MIB,
             vm.memory * MIB,
-            disks=tuple(DiskAttachment(f"disk/v{vm.number}-{i}", bus) for i in range(len(vm.disks))),
+            disks=tuple(DiskAttachment(one, bus) for one in vm.disk_names),
             nics=tuple(Nic(f"eth{i}", f"net/n{i % spec.networks}") for i in range(vm.nics)),
             kernel=KernelBoot("/boot/vmlinuz"),
             run_policy=vm.policy,
@@ -238,11 +246,21 @@ def edited(draw: st.DrawFn, spec: EstateSpec) -> EstateSpec:
         elif fate == "edit":
             other = draw(vm_specs(one.number))
             vms.append(replace(other, domain=one.domain) if draw(st.booleans()) else _some(draw, one, other))
+    if len(vms) > 1 and draw(st.integers(0, 3)) == 0:
+        vms[:2] = _swapped(vms[0], vms[1])
     vms += [draw(vm_specs(10 + i)) for i in range(draw(st.integers(0, 2)))]
     networks = draw(st.sampled_from((spec.networks, spec.networks, 1, 2)))
     bridge = draw(st.sampled_from(("vms", "vms", "vms", "br-vms")))
     domains = draw(st.sampled_from((spec.domains, spec.domains, spec.domains, 1, 2, 3)))
     return EstateSpec(hosts, tuple(vms), networks, bridge, domains)
+
+
+def _swapped(one: VmSpec, other: VmSpec) -> list[VmSpec]:
+    """Two VMs with each other's disks."""
+    return [
+        replace(one, owner=other.number, disks=other.disks, domain=other.domain),
+        replace(other, owner=one.number, disks=one.disks, domain=one.domain),
+    ]
 
 
 def _some(draw: st.DrawFn, one: VmSpec, other: VmSpec) -> VmSpec:

@@ -186,6 +186,8 @@ async def _end_faults(line: Timeline, script: Script) -> None:
         if not host.reachable:
             line.world.mend(name)
     line.faults.__init__()  # type: ignore[misc]
+    for host in script.hosts:
+        line.manifests.edit(f"host/{host}", "maintenance=false")
     await asyncio.sleep(SETTLING_S)
 
 
