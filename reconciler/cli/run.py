@@ -63,7 +63,7 @@ def run(
     files = controller_files(find_home())
     applier = Applier(holder_name(), files.digest_key.read_bytes(), secrets_from(secrets))
     try:
-        with opened_store() as store, store.exclusive():
+        with opened_store() as store, store.exclusive("ostler run"):
             means = Means(store, applier, open_fleet, log.tell, _line, pace)
             if once:
                 return asyncio.run(_run_once(manifests, means))

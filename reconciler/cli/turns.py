@@ -8,6 +8,8 @@ from reconciler.model.outcome import ApplyOutcome, StepState
 from reconciler.model.plan import Plan
 from reconciler.planfile.text import blocked_line, headline
 
+SHOWN = 4
+"""How many objects a line names."""
 WRONG = (StepState.FAILED, StepState.UNKNOWN)
 
 
@@ -69,13 +71,16 @@ class TurnLog:
 
 
 def _end(plan: Plan, outcome: ApplyOutcome) -> Iterator[str]:
-    """`7 steps (2 live-migrate): 6 succeeded, 1 failed (apply 4f…)`, then each failure."""
+    """`7 steps (2 live-migrate) for vm/web-1, vm/web-2: 6 succeeded, 1 failed (apply 4f…)`, then each failure."""
     counts: dict[str, int] = {}
     for one in outcome.steps.values():
         counts[one.state.value] = counts.get(one.state.value, 0) + 1
     ends = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
     what = headline(plan).partition(": ")[2]
-    yield f"{what}: {ends or outcome.refused or 'nothing began'} (apply {outcome.apply_id})"
+    names = list(dict.fromkeys(step.object for step in plan.steps))
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    about = f"{', '.join(names[:SHOWN])}{more}"
+    yield f"{what} for {about}: {ends or outcome.refused or 'nothing began'} (apply {outcome.apply_id})"
     if outcome.refused and ends:
         yield f"refused: {outcome.refused}"
     if outcome.interrupted:

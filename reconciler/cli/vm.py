@@ -149,7 +149,7 @@ def _ask(
     applier = Applier(holder_name(), files.digest_key.read_bytes(), secrets_from(secrets))
     with opened_store() as store:
         try:
-            with store.exclusive():
+            with store.exclusive("ostler vm"):
                 return asyncio.run(_do(order, store, applier, held=True))
         except StoreHeldError:
             return asyncio.run(_do(order, store, applier, held=False))

@@ -63,12 +63,12 @@ class Database:
             yield connection
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self, command: str = "ostler apply") -> Iterator[None]:
         """The right to apply plans with this store; it ends with the process. Raises StoreHeldError."""
         with ExitStack() as held:
             with self._failing():
                 if self.path:
-                    held.enter_context(_locked_file(Path(f"{self.path}.lock"), self.name))
+                    held.enter_context(_locked_file(Path(f"{self.path}.lock"), self.name, command))
                 elif self._engine.dialect.name == "postgresql":
                     connection = held.enter_context(self._engine.connect())
                     if not connection.scalar(text(f"SELECT pg_try_advisory_lock({_ADVISORY_LOCK})")):
@@ -84,21 +84,27 @@ class Database:
 
 
 @contextmanager
-def _locked_file(path: Path, name: str) -> Iterator[None]:
+def _locked_file(path: Path, name: str, command: str) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        holder = os.read(descriptor, 200).decode("utf-8", "replace")
         os.close(descriptor)
-        raise StoreHeldError(_held(name)) from error
+        raise StoreHeldError(_held(name, holder)) from error
     try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"`{command}` (process {os.getpid()})".encode(), 0)
         yield
     finally:
         os.close(descriptor)
 
 
-def _held(name: str) -> str:
-    return f"{name}: another process is applying plans with this store; wait for its end, or end it with `ostler cancel`"
+def _held(name: str, holder: str = "") -> str:
+    if "ostler run" in holder:
+        return f"{name}: {holder} applies plans with this store; leave the work to it, or stop it first"
+    who = holder or "another process"
+    return f"{name}: {who} applies plans with this store; wait for its end, or end it with `ostler cancel`"
 
 
 def advice_for(error: Exception) -> str:

@@ -35,9 +35,10 @@ class Store:
             self.id = str(connection.scalar(select(SETTINGS.c.value).where(SETTINGS.c.name == "id")))
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """The right to apply plans with this store. Raises StoreHeldError while another process has it."""
-        with self._database.exclusive():
+    def exclusive(self, command: str = "ostler apply") -> Iterator[None]:
+        """The right to apply plans with this store. Raises StoreHeldError, which names the other's command, while
+        another process has it."""
+        with self._database.exclusive(command):
             yield
 
     def close(self) -> None:
