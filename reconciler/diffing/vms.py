@@ -13,7 +13,7 @@ from reconciler.diffing.records import UndecidedError, vm_record
 from reconciler.diffing.running import diff_running, dropped, objection_to_disks, objection_to_power
 from reconciler.model.change import Blocked, Change, Drift, Power, Reason, Verb
 from reconciler.model.desired import VirtualMachine
-from reconciler.model.intents import PAUSING, end_intents, is_as_asked, pause_wish
+from reconciler.model.intents import PAUSING, POWER, end_intents, is_as_asked, open_intent, pause_wish
 from reconciler.model.observed import Presence, VmObservation
 from reconciler.model.placement import Assignment
 
@@ -57,11 +57,16 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
 
 
 def _with_ended_wishes(record: VmRecord, seen: VmObservation | None) -> VmRecord:
-    """The record with a wish to pause or resume marked as done, once the guest is as it was asked to be."""
-    wish = pause_wish(record)
-    if wish is None or seen is None or seen.guest is None or not is_as_asked(wish, seen.guest.state):
+    """The record with wishes marked as done that the running guest fulfils: it is paused, or goes on, as asked; or it
+    runs although somebody asked to start it, who must not have it start again when it ends."""
+    if seen is None or seen.guest is None or not record.intents:
         return record
-    return replace(record, intents=end_intents(record, PAUSING))
+    pausing, power = pause_wish(record), open_intent(record, POWER)
+    if pausing is not None and is_as_asked(pausing, seen.guest.state):
+        record = replace(record, intents=end_intents(record, PAUSING))
+    if power is not None and power.action == "start":
+        record = replace(record, intents=end_intents(record, POWER))
+    return record
 
 
 def _record(
