@@ -18,6 +18,7 @@ from reconciler.diffing.records import disk_record
 from reconciler.model.change import Blocked, Change, Effect, FieldChange, Reason, Verb
 from reconciler.model.desired import Disk, StorageDomain
 from reconciler.model.observed import DiskObservation
+from reconciler.model.quantities import format_bytes
 
 MAX_HOST_ID = 250
 
@@ -92,7 +93,8 @@ def diff_disk(context: DiffContext, disk: Disk) -> Iterator[Finding]:
             f"bring a host back that is connected to {domain.meta.id}",
         )
     elif seen is None or (seen.record is None and seen.volume is None):
-        yield Change(disk.meta.id, Verb.CREATE, (Reason("declared"),))
+        more = disk.size_bytes if disk.allocation == "preallocated" else 0
+        yield _short_of_space(context, disk, more) or Change(disk.meta.id, Verb.CREATE, (Reason("declared"),))
     else:
         yield from _existing(context, disk, seen)
 
@@ -154,4 +156,25 @@ def _in_place(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterat
         field = FieldChange(
             "disk.size", volume.capacity_bytes, disk.size_bytes, effect_of("disk.size", ("raised",))
         )
-        yield Change(disk.meta.id, Verb.GROW, (Reason("declared-size", "spec.size"),), fields=(field,))
+        more = disk.size_bytes - volume.capacity_bytes if disk.allocation == "preallocated" else 0
+        yield _short_of_space(context, disk, more) or Change(
+            disk.meta.id, Verb.GROW, (Reason("declared-size", "spec.size"),), fields=(field,)
+        )
+
+
+def _short_of_space(context: DiffContext, disk: Disk, more: int) -> Blocked | None:
+    """Why a disk is neither made nor grown: its domain would have less than its critical space left. more: bytes."""
+    domain = context.desired.storage_domains[disk.storage_domain]
+    seen = context.observed.storage.get(domain.uuid)
+    contents = seen.contents if seen is not None else None
+    if contents is None or contents.total_bytes == 0:
+        return None
+    if contents.free_bytes - more >= domain.critical_space_bytes:
+        return None
+    free = format_bytes(contents.free_bytes // 2**20 * 2**20)
+    least = format_bytes(domain.critical_space_bytes)
+    return Blocked(
+        disk.meta.id,
+        f"{domain.meta.id} has {free} free, and {least} of it must stay free (spec.criticalSpace)",
+        f"make space on {domain.meta.id}, or lower its criticalSpace",
+    )

@@ -131,6 +131,11 @@ def _image(stage: Stage, disk: str) -> tuple[SimulatedStorage, str]:
     )
 
 
+def _fill(stage: Stage, desired: Desired, domain: str, left: str) -> None:
+    place = stage.world.storage[_domain(desired, domain)]
+    place.total_bytes -= place.contents().free_bytes - parse_bytes(left)
+
+
 def _unreadable(stage: Stage, desired: Desired, domain: str) -> None:
     stage.unread.add(_domain(desired, domain))
 
@@ -263,6 +268,7 @@ EVENTS: dict[str, Callable[..., None]] = {
     "half-make": _half_make,
     "resize": _resize,
     "unreadable": _unreadable,
+    "fill": _fill,
     "bridge": _bridge,
     "unplug-bridge": _unplug_bridge,
     "stranger": _stranger,
