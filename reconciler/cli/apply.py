@@ -21,6 +21,7 @@ from reconciler.cli.fleet import controller_files, holder_name, open_fleet
 from reconciler.cli.home import find_home
 from reconciler.cli.loading import check_sizes, load_data_center
 from reconciler.cli.plan import DataCenterOption, PruneOption, status_of
+from reconciler.cli.progress import looking
 from reconciler.cli.secrets import secrets_from
 from reconciler.cli.statuses import Status
 from reconciler.desired.places import Places
@@ -92,7 +93,8 @@ async def _apply(request: Request, store: Store, applier: Applier, options: Pass
     """Settles, observes, plans, asks, admits, runs, looks again."""
     async with open_fleet(request.desired) as fleet:
         estate = Estate(request.desired, fleet, store, applier, options)
-        turn = await look_settled(estate)
+        with looking(len(request.desired.hosts)):
+            turn = await look_settled(estate)
         show_settled(turn.settled)
         fresh = turn.done
         check_sizes(request.desired, fresh.reports, request.places)

@@ -16,8 +16,11 @@ def observe_now(desired: Desired) -> Reports:
 
 
 async def _observe(desired: Desired) -> Reports:
-    async with open_fleet(desired) as fleet:
-        return await ask_fleet(fleet, desired)
+    from reconciler.cli.progress import looking
+
+    with looking(len(desired.hosts)):
+        async with open_fleet(desired) as fleet:
+            return await ask_fleet(fleet, desired)
 
 
 async def ask_fleet(fleet: Fleet, desired: Desired) -> Reports:

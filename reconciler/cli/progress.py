@@ -74,8 +74,8 @@ class ApplyProgress:
         mark, colour = MARKS.get(outcome.state, (outcome.state.value, ""))
         line = Text(f"{self._at()} ")
         line.append(f"{mark:<8}", style=colour)
-        line.append(f"{self._name(outcome.step)} ({now - began:.1f} s)")
-        if reason := _reason(outcome):
+        line.append(f"{outcome.step} on {self._steps[outcome.step].host} ({now - began:.1f} s)")
+        if reason := self._reason(outcome):
             line.append(f": {reason}")
         self._console.print(line, soft_wrap=True)
 
@@ -88,26 +88,46 @@ class ApplyProgress:
         one = self._steps[step]
         return f"{step} on {one.host}: {one.summary}"
 
+    def _reason(self, outcome: StepOutcome) -> str:
+        """Why a step did not succeed, and what to do."""
+        if outcome.state is StepState.SUCCEEDED:
+            return ""
+        cause = f"because of {outcome.cause}" if outcome.cause in self._steps else outcome.cause
+        return "; ".join(part for part in (outcome.summary or cause, outcome.action) if part)
+
     def _view(self) -> Group:
         """Running steps with host, time and progress; the next ones with what they wait for."""
         now = self._clock()
+        room = max(1, self._console.size.height - len(self._running) - 3)
+        most = min(MOST_WAITING, room)
         lines = [
             Text(
                 f"{self._ended} of {len(self._steps)} steps ended, {len(self._running)} running", style="bold"
             )
         ]
         for step, (began, progress) in self._running.items():
-            line = Text("  ▶ ", style="cyan")
+            line = Text("  ▶ ", style="cyan", overflow="ellipsis", no_wrap=True)
             line.append(f"{step} on {self._steps[step].host}  {now - began:.0f} s{_share(progress)}")
             lines.append(line)
         waiting = [(step, why) for step, why in self.waiting().items() if step not in self._running]
         lines += [
-            Text(f"  · {step} waits for {why}", style="dim", overflow="ellipsis", no_wrap=True)
-            for step, why in waiting[:MOST_WAITING]
+            Text(f"  · {step}: {why}", style="dim", overflow="ellipsis", no_wrap=True)
+            for step, why in waiting[:most]
         ]
-        if len(waiting) > MOST_WAITING:
-            lines.append(Text(f"  · and {len(waiting) - MOST_WAITING} more wait", style="dim"))
+        if len(waiting) > most:
+            lines.append(Text(f"  · and {len(waiting) - most} more wait", style="dim"))
         return Group(*lines)
+
+
+@contextmanager
+def looking(hosts: int) -> Iterator[None]:
+    """On a terminal, says that hosts are being asked while the block runs; elsewhere says nothing."""
+    console = Console(file=sys.stderr, no_color=bool(os.environ.get("NO_COLOR")), highlight=False)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(f"asking {hosts} host{'' if hosts == 1 else 's'}"):
+        yield
 
 
 def _share(progress: Progress | None) -> str:
@@ -116,14 +136,6 @@ def _share(progress: Progress | None) -> str:
         return ""
     share = f"  {progress.done_bytes * 100 // progress.total_bytes} %" if progress.total_bytes else ""
     return f"{share}  {progress.message}".rstrip()
-
-
-def _reason(outcome: StepOutcome) -> str:
-    """Why a step did not succeed, and what to do."""
-    if outcome.state is StepState.SUCCEEDED:
-        return ""
-    parts = [outcome.summary or (f"because of {outcome.cause}" if outcome.cause else ""), outcome.action]
-    return "; ".join(part for part in parts if part)
 
 
 def show_outcome(outcome: ApplyOutcome, plan: Plan, elapsed_s: float) -> None:

@@ -16,6 +16,7 @@ from reconciler.cli.fleet import controller_files, holder_name, open_fleet
 from reconciler.cli.home import find_home
 from reconciler.cli.loading import load_data_center
 from reconciler.cli.plan import DataCenterOption, PathsOption
+from reconciler.cli.progress import looking
 from reconciler.cli.secrets import secrets_from
 from reconciler.cli.statuses import Status
 from reconciler.cli.wishes import (
@@ -184,9 +185,10 @@ async def _do(order: Order, store: Store, applier: Applier, *, held: bool) -> in
 
 async def _look(estate: Estate, *, held: bool) -> Pass:
     """A pass; with the right to apply, after what an earlier apply left has been settled."""
-    if not held:
-        return await look(estate)
-    turn = await look_settled(estate)
+    with looking(len(estate.desired.hosts)):
+        if not held:
+            return await look(estate)
+        turn = await look_settled(estate)
     show_settled(turn.settled)
     return turn.done
 
