@@ -4,6 +4,7 @@ The tests run outside the hosts: they reach libvirtd through its socket in the h
 lab's shared directory has the same path inside and outside.
 """
 
+import signal
 import subprocess
 import time
 import uuid
@@ -32,6 +33,7 @@ from nodeagent.wire.records import VmRecord
 from reconciler.lab.guestlog import GuestReport, read_last_report
 from reconciler.lab.inside import host_init, run_in
 from reconciler.lab.model import Lab
+from reconciler.lab.services import LIBVIRTD, signal_service, start_libvirtd
 
 DATA_CENTER = "0e3f7a52-1f5a-4c39-8a8f-0a4f3d1f7c11"
 MASTER = "7d9c2c5e-93a1-4f7b-8f5f-6f1f0c3f2b10"
@@ -255,7 +257,5 @@ def start(host: GuestHost, config: GuestConfig) -> dict[str, Any]:
 
 def restart_libvirtd(lab: Lab, name: str) -> None:
     """Kill a host's libvirtd and start it again; its guests live on."""
-    killed = "pid=$(pidof libvirtd) && kill -9 $pid && while kill -0 $pid; do :; done 2>/dev/null"
-    run_in(lab, name, ["sh", "-c", killed])
-    done = run_in(lab, name, ["libvirtd", "--daemon", "--listen"])
-    assert done.returncode == 0, done.stderr
+    signal_service(lab, name, LIBVIRTD, signal.SIGKILL)
+    start_libvirtd(lab, name)

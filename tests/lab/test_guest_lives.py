@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from nodeagent.drivers.kvmprobe import runs_guest_code
 from nodeagent.formats.vmrecords import claim_run
 from nodeagent.operations.contract import OperationError
 from nodeagent.wire.arguments import (
@@ -398,3 +399,11 @@ def test_a_persistent_domain_of_somebody_else_is_reported_unmanaged_with_what_it
     assert (guest.managed, guest.persistent, guest.title) == (False, True, "Foreign One")
     assert guest.config.nics[0].bridge == "br0"
     assert guest.config.machine.startswith("pc-i440fx-")
+
+
+def test_the_probe_sees_whether_guest_code_runs():
+    emulator = "/usr/bin/qemu-system-x86_64"
+
+    assert runs_guest_code(emulator, "tcg")
+    assert not runs_guest_code(emulator, "no-such-accelerator")
+    assert not runs_guest_code("/nowhere/qemu")

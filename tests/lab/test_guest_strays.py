@@ -83,8 +83,10 @@ def test_a_source_whose_agent_was_away_at_the_end_narrows_the_record(pair):
         start(h1, config)
         claim_run(h1.host.storage.place(MASTER), None, config.uuid, 2, (myself(h1), ELSEWHERE), "k")
     h1.guest(moved.uuid)
+    heard: list[GuestEvent] = []
+    h1.host.hypervisor.listen(heard.append)
     h1.host.hypervisor.destroy(moved.uuid)
-    assert wait_until(lambda: h1.host.exits.reason(moved.uuid) == "destroyed")
+    assert wait_until(lambda: ("stopped", moved.uuid) in [(event.kind, event.uuid) for event in heard])
     h1.host.exits.hear(GuestEvent("stopped", moved.uuid, "migrated"))
     look(h1)
 
