@@ -115,3 +115,25 @@ def domain_name(context: DiffContext, uuid: str) -> str:
     pool = context.observed.pool.domains if context.observed.pool else {}
     declared = {one.meta.id: one.uuid for one in context.desired.storage_domains.values()}
     return next((name for name, other in {**pool, **declared}.items() if other == uuid), f"sd/{uuid}")
+
+
+def objection_to_domain(context: DiffContext, domain: StorageDomain) -> Blocked | None:
+    """Why a declared domain is not the one there is: another uuid than the pool lists, or local to another host."""
+    pool = context.observed.pool.domains if context.observed.pool else {}
+    known = pool.get(domain.meta.id, domain.uuid)
+    if known != domain.uuid:
+        return Blocked(
+            domain.meta.id,
+            f"it keeps its uuid for life: it has {known}, its manifest says {domain.uuid}",
+            "take spec.uuid back; or declare the other domain under another name",
+        )
+    if domain.host is None:
+        return None
+    for seen, state in context.answering_hosts():
+        if seen.id != domain.host and any(one.uuid == domain.uuid for one in state.storage):
+            return Blocked(
+                domain.meta.id,
+                f"it is connected on {seen.id}, and its manifest says that it lies on {domain.host} alone",
+                "take type and host back; or make a new domain and move its disks",
+            )
+    return None

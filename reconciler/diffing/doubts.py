@@ -30,7 +30,12 @@ def find_doubt(
             f"its consent names {consent}, which is not this VM ({uuid})",
             f'write ostler.dev/allow-destroy: "{uuid}", or take the annotation away',
         )
-    return _doubt_of_presence(context, name, seen) or _doubt_of_record(name, seen) or _nobody(context, vm)
+    return (
+        _doubt_of_presence(context, name, seen)
+        or _doubt_of_record(name, seen)
+        or _loss_by_adoption(name, seen)
+        or _nobody(context, vm)
+    )
 
 
 def _doubt_of_presence(
@@ -116,6 +121,17 @@ def _doubt_of_record(name: str, seen: VmObservation | None) -> Blocked | None:
         name,
         f"its record on storage is damaged; {goes_on}",
         f"restore master/vms/{seen.uuid}/ostler.json from its copy or a backup",
+    )
+
+
+def _loss_by_adoption(name: str, seen: VmObservation | None) -> Blocked | None:
+    """A guest with devices that no manifest can express: adopted, it would lose them at its next start."""
+    if seen is None or seen.record is not None or seen.guest is None or not seen.guest.gaps:
+        return None
+    return Blocked(
+        name,
+        f"it cannot be adopted as it is: a manifest cannot express {', '.join(seen.guest.gaps)}",
+        "move its disks into a storage domain and remove these devices from the guest, or leave it out of the manifests",
     )
 
 

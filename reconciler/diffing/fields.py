@@ -97,6 +97,9 @@ TABLE: tuple[FieldRule, ...] = (
     FieldRule("vm.restartPolicy", LIVE, "Used by the next pass."),
     FieldRule("vm.shutdownTimeout", LIVE, "Used by the next shutdown."),
     FieldRule("vm.uuid", REFUSE, "A VM keeps its uuid for life."),
+    FieldRule(
+        "disk.name", LIVE, "Shown to people; an image keeps on storage the name with which it was made."
+    ),
     FieldRule("disk.size", LIVE, "The image grows, in a running guest at once.", "raised"),
     FieldRule(
         "disk.size", REFUSE, "An image is never shrunk: copy its content to a smaller disk.", "lowered"
@@ -108,6 +111,7 @@ TABLE: tuple[FieldRule, ...] = (
     FieldRule("disk.storageDomain", REFUSE, "An image does not move between domains by a manifest."),
     FieldRule("disk.description", LIVE, "Kept in the disk's record."),
     FieldRule("disk.uuid", REFUSE, "A disk keeps its uuid for life."),
+    FieldRule("host.name", LIVE, "Shown to people."),
     FieldRule("host.address", LIVE, "The agent is spoken to at the new address."),
     FieldRule("host.port", LIVE, "The agent is spoken to at the new port."),
     FieldRule(
@@ -124,6 +128,7 @@ TABLE: tuple[FieldRule, ...] = (
     ),
     FieldRule("host.networks", LIVE, "Bridges are made, changed and removed on the host."),
     FieldRule("host.uuid", REFUSE, "A host keeps its uuid for life."),
+    FieldRule("net.name", LIVE, "Shown to people."),
     FieldRule("net.mtu", LIVE, "The bridge's MTU changes on every host."),
     FieldRule("net.bridge", LIVE, "A bridge without guests is made anew under the new name."),
     FieldRule("net.description", LIVE, "Kept in the manifest only."),
@@ -132,12 +137,16 @@ TABLE: tuple[FieldRule, ...] = (
         OBSERVE,
         "Used when a host connects the domain the next time; a place that holds anything else is refused.",
     ),
-    FieldRule("sd.type", OBSERVE, "Used when a host connects the domain the next time."),
+    FieldRule("sd.type", REFUSE, "A domain keeps its type: make a new one and move its disks."),
+    FieldRule("sd.host", REFUSE, "A local domain stays on its host: make a new one and move its disks."),
+    FieldRule("sd.uuid", REFUSE, "A domain keeps its uuid for life."),
+    FieldRule("sd.name", LIVE, "Shown to people; a domain keeps on storage the name with which it was made."),
     FieldRule("sd.vfsType", OBSERVE, "Used when a host connects the domain the next time."),
     FieldRule("sd.mountOptions", OBSERVE, "Used when a host connects the domain the next time."),
     FieldRule("sd.description", LIVE, "Kept in the manifest only."),
     FieldRule("sd.criticalSpace", LIVE, "Used by the next pass."),
     FieldRule("sd.warningSpacePercent", LIVE, "Used by the next pass."),
+    FieldRule("cluster.name", LIVE, "Shown to people."),
     FieldRule("cluster.networks", LIVE, "Bridges are made or removed on its hosts."),
     FieldRule(
         "cluster.cpuModel", OBSERVE, "Used for VMs made from now on; a VM keeps the model it was given."
@@ -148,6 +157,7 @@ TABLE: tuple[FieldRule, ...] = (
     FieldRule("cluster.memoryOvercommitPercent", LIVE, "Used by the next placement."),
     FieldRule("cluster.countThreadsAsCores", LIVE, "Used by the next placement."),
     FieldRule("cluster.migration", LIVE, "Used by the next migration."),
+    FieldRule("dc.name", LIVE, "Shown to people."),
     FieldRule("dc.macPrefix", LIVE, "Used for addresses assigned from now on."),
     FieldRule("dc.removedDisksRetention", LIVE, "Used by the next purge."),
     FieldRule("dc.uuid", REFUSE, "A data center keeps its uuid for life."),

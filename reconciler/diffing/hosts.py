@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 
 from nodeagent.wire.facts import HostState, NetworkFacts
-from reconciler.diffing.context import DiffContext, Finding, domain_name, objection_to_letting_go
+from reconciler.diffing.context import (
+    DiffContext,
+    Finding,
+    domain_name,
+    objection_to_domain,
+    objection_to_letting_go,
+)
 from reconciler.diffing.fields import effect_of
 from reconciler.model.bridges import obstacle_to_network
 from reconciler.model.change import Blocked, Change, Deferred, FieldChange, Reason, Verb
@@ -66,14 +72,14 @@ def _storage(context: DiffContext, host: Host, state: HostState) -> Iterator[Fin
         if domain.host in (None, host.meta.id)
     }
     for uuid, domain in wanted.items():
-        if uuid not in connected or state.host_id is None:
+        if (uuid not in connected or state.host_id is None) and objection_to_domain(context, domain) is None:
             yield Change(
                 host.meta.id, Verb.CONNECT, (Reason("storage-on-every-host", domain.meta.id),),
                 host=host.meta.id, subject=domain.meta.id,
             )  # fmt: skip
     in_use = {disk.storage_domain for guest in state.guests if guest.config for disk in guest.config.disks}
     for one in state.storage:
-        if one.uuid in wanted:
+        if one.uuid in wanted or _is_blocked(context, one.uuid):
             continue
         objection = (
             "is used by a guest here" if one.uuid in in_use else objection_to_letting_go(context, one.uuid)
@@ -89,6 +95,12 @@ def _storage(context: DiffContext, host: Host, state: HostState) -> Iterator[Fin
                 host.meta.id, Verb.DISCONNECT, (Reason("storage-not-declared", domain_name(context, one.uuid)),),
                 host=host.meta.id, subject=one.uuid,
             )  # fmt: skip
+
+
+def _is_blocked(context: DiffContext, uuid: str) -> bool:
+    """Whether a domain is declared in a way that it is not: it stays connected until a person has settled that."""
+    domain = context.domains.get(uuid)
+    return domain is not None and objection_to_domain(context, domain) is not None
 
 
 def _networks(context: DiffContext, host: Host, state: HostState) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from reconciler.diffing.context import (
     domain_exists,
     domain_name,
     domain_readable,
+    objection_to_domain,
     objection_to_letting_go,
     workers_of,
 )
@@ -25,6 +26,10 @@ MAX_HOST_ID = 250
 
 def diff_storage_domain(context: DiffContext, domain: StorageDomain) -> Iterator[Finding]:
     """Whether the domain is to be made, and by which host: its own (localfs), else the first that answers."""
+    objection = objection_to_domain(context, domain)
+    if objection is not None:
+        yield objection
+        return
     if domain_exists(context, domain.uuid):
         return
     hosts = workers_of(context, domain.host)
@@ -80,7 +85,11 @@ def diff_disk(context: DiffContext, disk: Disk) -> Iterator[Finding]:
     """What to do to one disk: made, completed, restored, grown; its record written; never shrunk or replaced."""
     domain = context.desired.storage_domains[disk.storage_domain]
     seen = context.observed.disks.get(context.identities.disks[disk.meta.id])
-    if not workers_of(context, domain.host):
+    if objection_to_domain(context, domain) is not None:
+        yield Blocked(
+            disk.meta.id, f"{domain.meta.id} is blocked", f"see what the plan says of {domain.meta.id}"
+        )
+    elif not workers_of(context, domain.host):
         yield Blocked(
             disk.meta.id,
             f"no host that reaches {domain.meta.id} answers",

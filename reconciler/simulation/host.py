@@ -45,6 +45,7 @@ class SimulatedGuest:
     state: str = "running"
     managed: bool = True
     persistent: bool = False
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -214,4 +215,5 @@ def _guest_facts(guest: SimulatedGuest) -> GuestFacts:
         memory_bytes=config.memory.current_bytes,
         vcpus=config.cpu.vcpus,
         vnc_port=5900 if config.vnc else None,
+        gaps=guest.gaps,
     )

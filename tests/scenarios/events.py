@@ -166,6 +166,11 @@ def _stranger(stage: Stage, desired: Desired, host: str, title: str, memory: str
     stage.world.hosts[host].guests[config.uuid] = guest
 
 
+def _gap(stage: Stage, _desired: Desired, host: str, title: str, *words: str) -> None:
+    """A device of a stranger that no manifest can express."""
+    stage.world.hosts[host].guests[made_up_uuid(title)].gaps = (" ".join(words),)
+
+
 def _open_order(stage: Stage, _desired: Desired, host: str, kind: str, target: str, state: str) -> None:
     fact = OrderFacts(f"an-apply/{target}#{kind}", kind, target, state)  # type: ignore[arg-type]
     stage.orders.setdefault(host, []).append(fact)
@@ -272,6 +277,7 @@ EVENTS: dict[str, Callable[..., None]] = {
     "bridge": _bridge,
     "unplug-bridge": _unplug_bridge,
     "stranger": _stranger,
+    "gap": _gap,
     "open-order": _open_order,
     "split": _split,
     "process": _process,
