@@ -107,6 +107,9 @@ def objection_to_letting_go(context: DiffContext, uuid: str) -> str | None:
         return "holds the records"
     if not domain_readable(context, uuid):
         return "could not be read, so what lies on it is not known"
+    pool = context.observed.pool.domains if context.observed.pool else {}
+    if any(other == uuid and name in context.desired.storage_domains for name, other in pool.items()):
+        return "is declared with another uuid"
     return "holds disks or copies of records" if uuid in context.occupied else None
 
 
