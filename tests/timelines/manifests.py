@@ -21,22 +21,24 @@ class Manifests:
         shared = [one for name in bases for one in yaml.safe_load_all((BASES / f"{name}.yaml").read_text())]
         own = {_identify(one) for one in objects}
         self._documents = [one for one in shared if _identify(one) not in own] + copy.deepcopy(objects)
-        self._desired = self._read()
+        self._desired: Desired | None = None
 
     def desired(self) -> Desired:
         """The data center as declared now."""
+        if self._desired is None:
+            self._desired = self._read()
         return self._desired
 
     def edit(self, name: str, assignment: str) -> None:
         """`memory=2Gi`: a field of an object's spec gets another value. Raises CaseError."""
         field, _, value = assignment.partition("=")
         self._find(name).setdefault("spec", {})[field] = yaml.safe_load(value)
-        self._desired = self._read()
+        self._desired = None
 
     def remove(self, name: str) -> None:
         """An object is left out."""
         self._documents.remove(self._find(name))
-        self._desired = self._read()
+        self._desired = None
 
     def _find(self, name: str) -> dict[str, Any]:
         for document in self._documents:
@@ -45,7 +47,7 @@ class Manifests:
         raise CaseError(f"no manifest of {name}")
 
     def _read(self) -> Desired:
-        text = yaml.safe_dump_all(self._documents, sort_keys=False)
+        text = yaml.dump_all(self._documents, Dumper=yaml.CSafeDumper, sort_keys=False)
         manifests = read_paths(["-"], io.BytesIO(text.encode()))
         centers, problems = build_desired(manifests.documents)
         found = (*manifests.problems, *problems)
