@@ -73,8 +73,10 @@ async def _ask_once(link: AgentLink, step: str, key: str, lease: HeldLease | Non
     known = fate_of(step, answer)
     if known is not None:
         return known
-    fate = _unsettled(step, "its order is still being carried out")
-    return Fate(fate.outcome, settled=False, open=answer.state in ("accepted", "running"))
+    if answer.state in ("accepted", "running"):
+        summary, action = "its order is still being carried out", "wait for its end"
+        return Fate(StepOutcome(step, StepState.UNKNOWN, summary, action), settled=False, open=True)
+    return _unsettled(step, f"its agent says {answer.state}")
 
 
 def _revoked(step: str, seen: OrderResult | None, answer: OrderResult) -> Fate:

@@ -91,7 +91,7 @@ def test_an_order_that_does_not_end_in_time_is_cancelled_and_stays_unsettled(ben
 
     assert only(outcome) == (
         "unknown",
-        "nobody knows what became of it: its order is still being carried out",
+        "its order is still being carried out",
     )
     assert [step.step_id for step in bench.store.journal.unsettled()] == [STEP]
     assert 35 < bench.clock < 60
