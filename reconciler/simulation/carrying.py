@@ -95,17 +95,21 @@ class Carrying:
         return take_effect(self.world, self.host, order.kind, arguments, order.key)
 
     async def _spend_time(self, order: Order) -> None:
-        life = self.host.life
-        await asyncio.sleep(self.faults.duration_s(order, DURATIONS_S.get(order.kind, USUAL_S)))
+        """Waits as long as such work takes, at most until the order's time is over."""
+        life, limit_s = self.host.life, order.timeout_ms / 1000
+        needed_s = self.faults.duration_s(order, DURATIONS_S.get(order.kind, USUAL_S))
+        await asyncio.sleep(min(needed_s, limit_s))
         if self.host.life != life or not self.host.powered:
             raise LifeEndedError
+        if needed_s > limit_s:
+            raise SimulationFault(f"it was not done within {limit_s:g} s")
 
     async def _start(self, order: Order, wanted: StartVm) -> dict[str, Any]:
         """Claims the run, then starts; a start that fails closes it again."""
         claim_start(self.world, self.host, wanted, order.key)
         self.host.changed()
-        await self._spend_time(order)
         try:
+            await self._spend_time(order)
             self.faults.fail(self.host.id, order)
         except SimulationFault:
             self.world.storage[wanted.master].close_run(
@@ -127,11 +131,12 @@ class Carrying:
         target_boots = destination.boots
         memory = self.host.guests[wanted.vm].config.memory.current_bytes
         usual_s = 0.5 + memory / (wanted.bandwidth_mib_per_s * MIB)
-        await asyncio.sleep(self.faults.duration_s(order, usual_s))
+        needed_s, limit_s = self.faults.duration_s(order, usual_s), wanted.timeout_ms / 1000
+        await asyncio.sleep(min(needed_s, limit_s))
         if not self.host.powered or self.host.boots != boots:
             drop_incoming(self.world, wanted)
             raise LifeEndedError
-        failed = self.faults.migration_fails(order) or order.key in self.cancelled
+        failed = self.faults.migration_fails(order) or order.key in self.cancelled or needed_s > limit_s
         connected = self.host.reachable and destination.answers and destination.boots == target_boots
         end_migration(self.world, self.host, wanted, moved=connected and not failed)
         if wanted.vm in self.host.guests or not connected or failed:
