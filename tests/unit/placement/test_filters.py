@@ -1,0 +1,162 @@
+"""Each filter by its name: which hosts it keeps, and in which words it drops the others."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nodeagent.wire.facts import HostCapabilities
+from reconciler.placement.demand import VmDemand
+from reconciler.placement.filters import FILTERS
+from reconciler.placement.policies import NONE
+from reconciler.placement.selection import dropped_by, ranks, select_host, surviving
+from reconciler.placement.table import UNKNOWN_LOAD, HostTable
+from reconciler.placement.weights import WEIGHTS
+
+GIB = 2**30
+CAPABLE = HostCapabilities(8 * GIB, 8, 8, 1, True, cpu_models=("qemu64", "Nehalem"), machines=("pc-q35-7.2",))
+DEMAND = VmDemand(
+    vm="vm/web-1",
+    memory_bytes=GIB,
+    vcpus=2,
+    load=20,
+    machine="pc-q35-7.2",
+    cpu_model="Nehalem",
+    networks=frozenset({"net/vms"}),
+    domains=frozenset({"sd/shared"}),
+    pinned=frozenset(),
+    bound=frozenset(),
+    current=None,
+)
+
+
+def table(**columns) -> HostTable:
+    """Two like hosts; `columns` replace what is given for both."""
+    ids = ("host/h1", "host/h2")
+    usual = {
+        "cpus": np.array([8, 8]),
+        "free": np.array([4 * GIB, 4 * GIB]),
+        "load": np.array([80, 80]),
+        "physical": np.array([-1, -1]),
+        "swap_used_percent": np.array([0, 0]),
+        "capabilities": (CAPABLE, CAPABLE),
+        "networks": (DEMAND.networks, DEMAND.networks),
+        "domains": (DEMAND.domains, DEMAND.domains),
+    }
+    return HostTable(ids=ids, index={name: at for at, name in enumerate(ids)}, **(usual | columns))
+
+
+CASES = {
+    "PinToHost": ({"pinned": frozenset({"host/h1"})}, {}, "the VM is pinned to host/h1"),
+    "Migration": ({"away": True, "destination": "host/h1"}, {}, "somebody asked for host/h1"),
+    "CPU-Level": (
+        {},
+        {"capabilities": (CAPABLE, replace(CAPABLE, cpu_models=("qemu64",)))},
+        "it cannot run CPU model Nehalem (at best qemu64)",
+    ),
+    "Emulated-Machine": (
+        {},
+        {"capabilities": (CAPABLE, replace(CAPABLE, machines=()))},
+        "it has no machine type pc-q35-7.2",
+    ),
+    "CPU": ({"vcpus": 8}, {"cpus": np.array([8, 4])}, "not enough CPU cores: the VM has 8 vCPUs, the host 4"),
+    "CPUOverloaded": ({}, {"load": np.array([640, 648])}, "CPU too loaded: 81 %, more than 80 %"),
+    "Swap": ({}, {"swap_used_percent": np.array([0, 3])}, "it is swapping: 3 % of its memory"),
+    "Memory": ({}, {"free": np.array([GIB, GIB - 1])}, "available memory too low: 1023Mi of 1Gi needed"),
+    "Network": ({}, {"networks": (DEMAND.networks, frozenset())}, "network missing: net/vms"),
+    "Storage": (
+        {},
+        {"domains": (DEMAND.domains, frozenset())},
+        "storage domain out of reach: sd/shared",
+    ),
+}
+
+
+def test_every_filter_has_a_case():
+    assert CASES.keys() == FILTERS.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_filter_drops_the_second_host_and_says_why(name):
+    fields, columns, reason = CASES[name]
+    demand, hosts, unit = replace(DEMAND, **fields), table(**columns), FILTERS[name]
+
+    assert unit.keep(demand, hosts).tolist() == [True, False]
+    assert unit.reason(demand, hosts, 1) == reason
+    assert dropped_by(NONE, demand, hosts) == ((name, 1),)
+    assert select_host(NONE, demand, hosts) == 0
+
+
+def test_hosts_that_lack_nothing_survive_every_filter():
+    assert surviving(NONE, DEMAND, table()).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("name", ["CPUOverloaded", "Memory"])
+def test_a_guest_may_stay_on_a_full_host(name):
+    hosts = table(load=np.array([800, 800]), free=np.array([0, 0]))
+
+    assert FILTERS[name].keep(replace(DEMAND, current="host/h2"), hosts).tolist() == [False, True]
+
+
+def test_a_host_without_statistics_is_not_called_overloaded():
+    assert FILTERS["CPUOverloaded"].keep(DEMAND, table(load=np.array([UNKNOWN_LOAD] * 2))).all()
+
+
+@pytest.mark.parametrize("model", [None, "host-passthrough", "maximum", "host-model"])
+def test_host_models_run_everywhere(model):
+    assert FILTERS["CPU-Level"].keep(replace(DEMAND, cpu_model=model), table()).all()
+
+
+def test_a_vm_bound_by_its_tpm_goes_nowhere_else():
+    demand = replace(DEMAND, bound=frozenset({"host/h2"}))
+
+    assert FILTERS["PinToHost"].keep(demand, table()).tolist() == [False, True]
+    assert FILTERS["PinToHost"].reason(demand, table(), 0) == "the VM's TPM state lies on host/h2"
+
+
+def test_pinned_and_bound_to_different_hosts_fits_nowhere():
+    demand = replace(DEMAND, bound=frozenset({"host/h2"}), pinned=frozenset({"host/h1"}))
+
+    assert not FILTERS["PinToHost"].keep(demand, table()).any()
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept", "expected"),
+    [
+        ([10, 20, 30], [True, True, True], [2, 1, 0]),
+        ([10, 10, 30], [True, True, True], [2, 2, 0]),
+        ([10, 20, 30], [False, True, True], [0, 1, 0]),
+        ([5], [True], [0]),
+    ],
+)
+def test_rank_counts_the_survivors_that_are_not_better(scores, kept, expected):
+    assert ranks(np.array(scores), np.array(kept)).tolist() == expected
+
+
+def test_the_idle_host_wins_over_the_one_with_more_memory():
+    hosts = table(load=np.array([400, 40]), free=np.array([8 * GIB, 4 * GIB]))
+
+    assert select_host(NONE, DEMAND, hosts) == 1
+
+
+def test_like_hosts_are_taken_in_order_of_their_ids():
+    assert select_host(NONE, DEMAND, table()) == 0
+
+
+def test_scores_lie_between_one_and_a_thousand():
+    hosts = table(load=np.array([0, 640]), free=np.array([2 * GIB, 8 * GIB]))
+
+    for unit in WEIGHTS.values():
+        scores = unit.score(DEMAND, hosts)
+        assert scores.min() >= 1
+        assert scores.max() <= 1000
+
+
+def test_a_host_gives_and_takes_what_a_vm_really_takes():
+    hosts = table()
+    mover = replace(DEMAND, memory_bytes=2 * GIB, released_bytes=GIB, current="host/h2")
+
+    hosts.add(mover, 0)
+    hosts.remove(mover, 1)
+
+    assert hosts.free.tolist() == [2 * GIB, 5 * GIB]

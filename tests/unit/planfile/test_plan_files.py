@@ -1,0 +1,145 @@
+"""Plan files: the same plan has the same digest, any change another; what is no plan, or was altered, is refused."""
+
+import json
+from dataclasses import replace
+
+import jsonschema
+import pytest
+
+from reconciler.model.change import Blocked, Deferred, Disruption, Drift, Reason
+from reconciler.model.plan import Basis, Edge, Plan, Step
+from reconciler.planfile.canonical import plan_digest, plan_id
+from reconciler.planfile.decode import PlanFileError, decode_plan, plan_schema
+from reconciler.planfile.encode import encode_plan
+from reconciler.planfile.text import headline, render_text
+
+STEP = Step(
+    "vm/web-1#migrate",
+    "migrate-vm",
+    "vm/web-1",
+    "host/h1",
+    "migrate host/h1 → host/h2",
+    {"vm": "1", "run": 2},
+    (Reason("host-in-maintenance"),),
+    disruption=Disruption.LIVE_MIGRATE,
+)
+CLOSE = Step(
+    "host/h1#enter-maintenance",
+    "set-maintenance",
+    "host/h1",
+    "host/h1",
+    "close the host",
+    {"maintenance": True},
+    (Reason("maintenance", "spec.maintenance"),),
+    after=(Edge(STEP.id, "drain-before-maintenance"),),
+)
+PLAN = Plan(
+    "0.1.0",
+    "dc/farm",
+    "58cfb470-02f3-03d7-0386-0000000003bc",
+    Basis({"vm/web-1": "d1"}, {"vm/web-1": "k1"}),
+    (STEP, CLOSE),
+    (Blocked("vm/db-1", "it is stuck", "push"),),
+    (Deferred("vm/web-2", "it differs", "its next start"),),
+    (Drift("vm/web-3", "memory is 1Gi", "somebody"),),
+    limits={"migrations-per-host": 2},
+)
+
+CHANGES = {
+    "planner": {"planner": "0.2.0"},
+    "data center": {"data_center_uuid": "58cfb470-02f3-03d7-0386-0000000003bd"},
+    "basis": {"basis": Basis({"vm/web-1": "d2"}, {"vm/web-1": "k1"})},
+    "last order": {"basis": Basis({"vm/web-1": "d1"}, {"vm/web-1": "k2"})},
+    "argument": {"steps": (replace(STEP, args={"vm": "1", "run": 3}), CLOSE)},
+    "order of steps": {"steps": (CLOSE, STEP)},
+    "edge": {"steps": (STEP, replace(CLOSE, after=()))},
+    "blocked": {"blocked": ()},
+    "deferred": {"deferred": ()},
+    "drift": {"drift": ()},
+    "problem": {"problems": ("these steps wait for each other",)},
+    "limit": {"limits": {"migrations-per-host": 3}},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_whatever_changes_in_a_plan_changes_its_digest(name):
+    assert plan_digest(replace(PLAN, **CHANGES[name])) != plan_digest(PLAN)
+
+
+def test_the_order_of_keys_changes_nothing():
+    other = replace(STEP, args={"run": 2, "vm": "1"})
+
+    assert plan_digest(replace(PLAN, steps=(other, CLOSE))) == plan_digest(PLAN)
+
+
+def test_a_plan_comes_back_from_its_file():
+    file = decode_plan(encode_plan(PLAN, ["/srv/manifests"]))
+
+    assert file.plan == PLAN
+    assert file.digest == plan_digest(PLAN)
+    assert file.sources == ("/srv/manifests",)
+    assert json.loads(encode_plan(PLAN))["planId"] == plan_id(file.digest)
+
+
+def test_where_manifests_lay_is_not_in_the_digest():
+    assert decode_plan(encode_plan(PLAN, ["/a"])).digest == decode_plan(encode_plan(PLAN)).digest
+
+
+def edited(**fields) -> bytes:
+    """The plan's file with some fields of its body replaced."""
+    document = json.loads(encode_plan(PLAN))
+    document["plan"] |= fields
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        (b"", "not a plan file"),
+        (b"{", "not a plan file"),
+        (b"\xff\xfe", "not a plan file"),
+        (b"[" * 100_000, "not a plan file"),
+        (b"[]", "it has no plan with a format"),
+        (b'{"plan": 1}', "it has no plan with a format"),
+        (edited(format={"major": 99, "minor": 0}), "format 99, this ostler reads format 1"),
+        (edited(planner="0.2.0"), "was altered"),
+        (edited(colour="red"), "colour"),
+        (edited(steps="none"), "steps"),
+        (edited(data_center=None), "data_center"),
+    ],
+)
+def test_what_is_no_plan_or_was_altered_is_refused_in_words(document, text):
+    with pytest.raises(PlanFileError, match=text):
+        decode_plan(document)
+
+
+def test_every_fault_of_an_edited_file_is_told_at_once():
+    with pytest.raises(PlanFileError) as told:
+        decode_plan(edited(planner=1, data_center=2))
+
+    assert "plan.planner" in str(told.value)
+    assert "plan.data_center" in str(told.value)
+
+
+def test_the_schema_describes_what_is_written():
+    jsonschema.Draft202012Validator(plan_schema()).validate(json.loads(encode_plan(PLAN)))
+
+
+def test_the_text_has_a_line_for_each_thing_in_order():
+    assert render_text(PLAN).splitlines() == [
+        "dc/farm: 2 steps (1 live-migrate), 1 blocked, 1 deferred",
+        "drift:",
+        "  vm/web-3: memory is 1Gi; somebody",
+        "steps:",
+        "  vm/web-1#migrate on host/h1: migrate host/h1 → host/h2 [live-migrate]; because host-in-maintenance",
+        "  host/h1#enter-maintenance on host/h1: close the host; because maintenance spec.maintenance; "
+        "after vm/web-1#migrate (drain-before-maintenance)",
+        "blocked:",
+        "  vm/db-1: it is stuck; push",
+        "deferred:",
+        "  vm/web-2: it differs; until its next start",
+    ]
+
+
+def test_a_plan_without_anything_says_so():
+    assert headline(Plan("0.1.0", "dc/farm", "")) == "dc/farm: nothing to do"
