@@ -1,6 +1,7 @@
 """Faults that end a command, as sentences: who must act, and what to do."""
 
 import sys
+from types import TracebackType
 
 from reconciler.cli.statuses import Status
 
@@ -11,6 +12,18 @@ class CommandError(Exception):
     def __init__(self, text: str, status: Status = Status.ERROR) -> None:
         super().__init__(text)
         self.status = status
+
+
+def report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Tells of an error that nobody expected; its traceback goes into a file to report. An `excepthook`."""
+    import tempfile
+    import traceback
+
+    lines = traceback.format_exception(kind, error, trace)
+    with tempfile.NamedTemporaryFile("w", prefix="ostler-fault-", suffix=".txt", delete=False) as file:
+        file.writelines(lines)
+    what = f"this is a fault of ostler, not of what you gave it ({lines[-1].strip()})"
+    print(f"error: {what}; please report it with {file.name}", file=sys.stderr)
 
 
 def describe_failure(error: Exception) -> str | None:

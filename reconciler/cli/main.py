@@ -6,7 +6,7 @@ from importlib import import_module
 
 import typer
 
-from reconciler.cli.failures import CommandError, describe_failure
+from reconciler.cli.failures import CommandError, describe_failure, report_bug
 from reconciler.cli.statuses import Status
 from reconciler.version import PLANNER
 
@@ -60,6 +60,7 @@ def make_app(names: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
+        add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
@@ -70,11 +71,12 @@ def make_app(names: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs `ostler`; always ends the process, with an exit status of docs/commands.md."""
+    sys.excepthook = report_bug
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line and returns its exit status."""
+    """Runs one command line and returns its exit status. Raises only for faults of this program."""
     named = arguments[0] if arguments else ""
     # A single subcommand would make typer drop its name, so a second, light one is always there.
     light = "init" if named.startswith("--version") else named
