@@ -19,7 +19,7 @@ class DiffContext:
 
     occupied: uuids of the storage domains on which something managed lies. bridges: by network, the bridge's name
     that holds in this plan. unusable: ids of disks that no guest can be given now.
-    domains: the declared storage domains by uuid. asked: VMs of which a person asks something in this pass.
+    domains: the declared storage domains by uuid. names: ids of the declared VMs by uuid. asked: VMs of which a person asks something in this pass.
     """
 
     desired: Desired
@@ -33,6 +33,7 @@ class DiffContext:
     bridges: Mapping[str, str] = field(default_factory=dict)
     unusable: frozenset[str] = frozenset()
     domains: Mapping[str, StorageDomain] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     asked: frozenset[str] = frozenset()
 
     def answering_hosts(self) -> Iterable[tuple[HostObservation, HostState]]:

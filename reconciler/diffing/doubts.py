@@ -137,6 +137,12 @@ def _loss_by_adoption(name: str, seen: VmObservation | None) -> Blocked | None:
 
 def _nobody(context: DiffContext, vm: VirtualMachine) -> Blocked | None:
     """Why nothing can be done: there is nowhere to keep its record, or nobody who could write it."""
+    if (
+        context.workers
+        and context.master is not None
+        and not any(one.host for one in context.domains.values())
+    ):
+        return None
     if context.master is None:
         return Blocked(vm.meta.id, "there is no storage domain for its record", "declare a StorageDomain")
     copy = copy_domain(context.desired, context.master, vm)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from nodeagent.wire.guest import GuestConfig
-from reconciler.diffing.compare import compare_guest
+from reconciler.diffing.compare import compare_guest, same_guest
 from reconciler.diffing.context import DiffContext, Finding
 from reconciler.diffing.doubts import describe_doubt
 from reconciler.model.change import Blocked, Change, Deferred, Drift, Effect, FieldChange, Reason, Verb
@@ -18,6 +18,8 @@ def diff_running(
 ) -> Iterator[Finding]:
     """Findings of a VM that runs and is to go on running."""
     assignment = context.placement.assignments.get(vm.meta.id)
+    if _is_as_declared(context, vm, seen, guest, assignment):
+        return
     leaves = assignment is not None and assignment.outcome is not Outcome.STAYS
     differing = _differing(context, vm, seen, guest)
     cluster = _cluster_change(context, vm, seen)
@@ -59,6 +61,23 @@ def diff_running(
         yield Change(vm.meta.id, Verb.MIGRATE, (reason,), host=seen.host, subject=assignment.host)
     elif assignment is not None and leaves and obstacle is None:
         yield _stuck(vm, seen, assignment)
+
+
+def _is_as_declared(
+    context: DiffContext,
+    vm: VirtualMachine,
+    seen: VmObservation,
+    guest: GuestConfig,
+    assignment: Assignment | None,
+) -> bool:
+    """Whether there is nothing to find; the quick answer for almost every VM of a pass."""
+    stays = assignment is not None and assignment.outcome is Outcome.STAYS and not assignment.dropped
+    if not stays or (seen.record is not None and seen.record.intents):
+        return False
+    host, facts = context.desired.hosts.get(seen.host or ""), seen.guest
+    if facts is None or facts.config is None or (host is not None and host.cluster != vm.cluster):
+        return False
+    return same_guest(guest, facts.config)
 
 
 def _reason_to_restart(

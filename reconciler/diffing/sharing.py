@@ -15,14 +15,13 @@ TAKES = frozenset({Verb.START, Verb.RESTART, Verb.CHANGE_LIVE})
 def withhold_shared(context: DiffContext, findings: Sequence[Finding]) -> list[Finding]:
     """Findings without the starts, restarts and plugs that would give a disk to a VM while another has it or may have
     it, unless that one stops or is unplugged in this plan. They are deferred."""
-    taking = [one for one in findings if isinstance(one, Change) and _wanted(context, one)]
-    if not taking:
+    if not any(isinstance(one, Change) and one.verb in TAKES for one in findings):
         return list(findings)
     users = _users_of_images(context)
     released = set(_released(findings))
     kept: list[Finding] = []
     for one in findings:
-        kept.extend(_without_shared(context, one, users, released) if one in taking else (one,))
+        kept.extend(_without_shared(context, one, users, released) if isinstance(one, Change) else (one,))
     return kept
 
 
@@ -68,16 +67,12 @@ def _released(findings: Iterable[Finding]) -> Iterator[tuple[str, str]]:
 
 
 def _without_shared(
-    context: DiffContext, one: Finding, users: Mapping[str, set[str]], released: set[tuple[str, str]]
+    context: DiffContext, one: Change, users: Mapping[str, set[str]], released: set[tuple[str, str]]
 ) -> Iterator[Finding]:
     """The change as far as nobody else keeps what it wants, and what is put off."""
-    assert isinstance(one, Change)
-    own = context.identities.vms[one.object]
-    keepers = {
-        disk: keeping
-        for disk in _wanted(context, one)
-        if (keeping := _keepers(context, disk, users, own, released))
-    }
+    wanted = _wanted(context, one)
+    own = context.identities.vms[one.object] if wanted else ""
+    keepers = {disk: keeping for disk in wanted if (keeping := _keepers(context, disk, users, own, released))}
     if not keepers:
         yield one
         return
@@ -101,7 +96,7 @@ def _keepers(
     found = []
     for uuid in users.get(image, set()) - {own}:
         seen = context.observed.vms[uuid]
-        name = next((key for key, one in context.identities.vms.items() if one == uuid), seen.object)
+        name = context.names.get(uuid, seen.object)
         config = seen.guest.config if seen.guest else None
         there = next((one.name for one in config.disks if one.image == image), "") if config else ""
         certain = seen.presence is Presence.RUNNING and not seen.doubts

@@ -124,6 +124,5 @@ def _guests(context: DiffContext, host: HostObservation, network: str | None = N
 
 def _name(context: DiffContext, uuid: str) -> str:
     """A guest's object id as declared, as recorded, else by its uuid."""
-    declared = next((name for name, one in context.identities.vms.items() if one == uuid), None)
     seen = context.observed.vms.get(uuid)
-    return declared or (seen.object if seen else None) or f"guest/{uuid}"
+    return context.names.get(uuid) or (seen.object if seen else None) or f"guest/{uuid}"
