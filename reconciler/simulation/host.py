@@ -58,7 +58,10 @@ class LedgerEntry:
 
 @dataclass(slots=True)
 class SimulatedHost:
-    """One host. Everything that a power cut loses is in `guests`; the rest is on its disk."""
+    """One host. Everything that a power cut loses is in `guests`; the rest is on its disk.
+
+    first_boot: the boot id of a real host that this one is a copy of, until it is booted anew.
+    """
 
     id: str
     uuid: str
@@ -86,10 +89,13 @@ class SimulatedHost:
     lease_ms: int = 0
     lease_renewed: bool = False
     cpu_percent: int = 5
+    first_boot: str = ""
 
     @property
     def boot_id(self) -> str:
         """The id of this boot."""
+        if self.first_boot and self.boots == 1:
+            return self.first_boot
         return str(uuid5(UUID(self.uuid), f"boot {self.boots}"))
 
     @property

@@ -8,6 +8,9 @@ from reconciler.simulation.faults import Faults
 from reconciler.simulation.storage import SimulationFault
 from reconciler.simulation.world import World
 
+LONGEST_S = 1e7
+"""About four months."""
+
 
 class ScriptError(Exception):
     """A line of a script cannot be understood, or cannot happen; the message says why."""
@@ -49,7 +52,7 @@ def parse_script(lines: Iterable[str]) -> tuple[Event, ...]:
             at_s = float(words[0])
         except ValueError:
             at_s = -1.0
-        if not 0 <= at_s < 1e7 or len(words) < 2:
+        if not 0 <= at_s < LONGEST_S or len(words) < 2:
             raise ScriptError(
                 f"line {number}: `{line.strip()}` is not of the form SECONDS EVENT …, such as `12 power-off host/h2`"
             )
@@ -111,12 +114,20 @@ def _fail(world: World, faults: Faults, host: str, kind: str, number: str) -> No
     faults.failing[world.hosts[host].id, kind] = int(number)
 
 
+def _amount(text: str) -> float:
+    """A number above 0 that time can be multiplied with. Raises ValueError."""
+    number = float(text)
+    if not 0 < number < LONGEST_S:
+        raise ValueError(f"{text} is not between 0 and {LONGEST_S:g}")
+    return number
+
+
 def _slow(_world: World, faults: Faults, kind: str, factor: str) -> None:
-    faults.slow[kind] = float(factor)
+    faults.slow[kind] = _amount(factor)
 
 
 def _hold_up(world: World, faults: Faults, host: str, kind: str, seconds: str) -> None:
-    faults.late[world.hosts[host].id, kind] = float(seconds)
+    faults.late[world.hosts[host].id, kind] = _amount(seconds)
 
 
 def _break_migration(_world: World, faults: Faults, vm: str) -> None:
