@@ -17,6 +17,7 @@ from reconciler.cli.carrying import (
 )
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.failures import CommandError
+from reconciler.cli.files import read_file
 from reconciler.cli.fleet import controller_files, holder_name, open_fleet
 from reconciler.cli.home import find_home
 from reconciler.cli.loading import check_sizes, load_data_center
@@ -124,6 +125,6 @@ async def _look_again(estate: Estate) -> int:
 def _read_planfile(path: Path) -> PlanFile:
     """A plan file, or the end of the command."""
     try:
-        return decode_plan(path.read_bytes())
+        return decode_plan(read_file(path, "a plan file, as `ostler plan --out` writes it"))
     except PlanFileError as error:
         raise CommandError(f"{path}: {error}", Status.REFUSED) from error

@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.failures import CommandError
-from reconciler.cli.loading import load_data_center, load_reports
-from reconciler.cli.observing import observe_now
+from reconciler.cli.loading import load_data_center
 from reconciler.cli.output import Format, FormatOption, ListFormat, print_json, print_rows
+from reconciler.cli.passes import make_pass
 from reconciler.cli.plan import DataCenterOption
 from reconciler.cli.statuses import Status
 from reconciler.diffing.fields import TABLE, rules_for
 from reconciler.model.placement import Explanation, HostVerdict
 from reconciler.model.plan import Plan, Step
-from reconciler.pipeline import Pass, run_pass
+from reconciler.pipeline import Pass
 from reconciler.placement.explain import explain_vm
 from reconciler.planfile.text import blocked_line, deferred_line
 
@@ -47,7 +47,7 @@ def explain(
             "name an object and its manifests (ostler explain vm/web-1 -f PATH), or --field NAME"
         )
     desired, _ = load_data_center(file, data_center)
-    done = run_pass(desired, load_reports(observed) if observed else observe_now(desired))
+    done = make_pass(desired, observed)
     if identifier in desired.vms:
         explanation = explain_vm(done.desired, done.observed, done.identities, done.placement, identifier)
         if output is Format.JSON:

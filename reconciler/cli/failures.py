@@ -40,6 +40,6 @@ def describe_failure(error: Exception) -> str | None:
         return "\n".join(str(problem) for problem in error.problems)
     if isinstance(error, PermissionError):
         return f"error: {error.filename}: permission denied; run as a user who may read and write it, or set OSTLER_HOME"
-    if isinstance(error, OSError) and error.filename:
-        return f"error: {error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"error: {error.filename or 'reading or writing failed'}: {error.strerror}"
     return None

@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.failures import CommandError
-from reconciler.cli.loading import load_data_center, load_reports
-from reconciler.cli.observing import observe_now
+from reconciler.cli.loading import load_data_center
 from reconciler.cli.output import ListFormat, ListOption, print_rows
+from reconciler.cli.passes import make_pass
 from reconciler.cli.plan import DataCenterOption, PathsOption
 from reconciler.cli.statuses import Status
+from reconciler.model.observed import Presence
 from reconciler.model.quantities import format_bytes
-from reconciler.pipeline import Pass, run_pass
+from reconciler.pipeline import Pass
 
 Rows = list[tuple[str, ...]]
 
@@ -40,7 +41,7 @@ def get(
         )
     columns, wide, rows_of = make
     desired, _ = load_data_center(file, data_center)
-    done = run_pass(desired, load_reports(observed) if observed else observe_now(desired))
+    done = make_pass(desired, observed)
     rows = rows_of(done)
     if name is not None:
         rows = [row for row in rows if name in (row[0], row[0].partition("/")[2])]
@@ -58,7 +59,8 @@ def _vms(done: Pass) -> Rows:
     for name, vm in done.desired.vms.items():
         seen = done.observed.vms.get(done.identities.vms[name])
         guest = seen.guest if seen else None
-        state = guest.state if guest else seen.presence.value if seen else "not-running"
+        unknown = Presence.UNKNOWN if done.observed.newcomer_evidence is None else Presence.NOT_RUNNING
+        state = guest.state if guest else (seen.presence if seen else unknown).value
         uuid = done.identities.vms[name]
         run = seen.record.run if seen and seen.record else None
         notes = blocked.get(name, "") or (f"pending: {pending[name]}" if name in pending else "")

@@ -1,5 +1,6 @@
 """`ostler init`: a data center's first manifest, with the uuid that everything else follows from."""
 
+import re
 import uuid
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,9 @@ spec:
   uuid: {uuid}
 """
 
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""RFC 1123's label, as every metadata.name."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
@@ -32,6 +36,11 @@ def init(
     ),
 ) -> int:
     """Write the manifest of a new data center."""
+    if NAME.fullmatch(name) is None:
+        raise typer.BadParameter(
+            f"{name!r} is no name: at most 63 of a-z, 0-9 and -, letter or digit first and last",
+            param_hint="NAME",
+        )
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(MANIFEST.format(name=name, uuid=uuid.uuid4()))

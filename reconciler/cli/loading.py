@@ -10,6 +10,7 @@ import typer
 
 from nodeagent.wire.codec import ContractError, decode
 from reconciler.cli.failures import CommandError
+from reconciler.cli.files import read_file
 from reconciler.cli.statuses import Status
 from reconciler.desired.build import build_desired
 from reconciler.desired.fitting import HostCapacity, check_against_hosts
@@ -18,8 +19,6 @@ from reconciler.desired.read import read_paths
 from reconciler.model.desired import Desired
 from reconciler.model.reports import Reports
 from reconciler.problems import Problem, has_errors, sort_problems
-
-LARGEST_OBSERVED_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,9 @@ def load_data_center(paths: Sequence[str], name: str | None = None) -> tuple[Des
 
 def load_reports(path: str) -> Reports:
     """An observed file that `ostler observe` wrote."""
-    file = Path(path)
-    if file.stat().st_size > LARGEST_OBSERVED_BYTES:
-        raise CommandError(f"{path}: larger than any observed file; name what `ostler observe --out` wrote")
+    content = read_file(Path(path), "an observed file, as `ostler observe --out` writes it")
     try:
-        return decode(file.read_bytes(), Reports)
+        return decode(content, Reports)
     except (ContractError, msgspec.MsgspecError) as error:
         raise CommandError(
             f"{path}: not an observed file: {error}; make one with `ostler observe --out FILE`"

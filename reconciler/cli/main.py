@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
         "apply",
         "explain",
         "observe",
+        "simulate",
         "get",
         "vm",
         "host",

@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from nodeagent.wire.codec import encode
+from reconciler.cli.files import write_file
 from reconciler.cli.loading import load_data_center
 from reconciler.cli.observing import observe_now
 from reconciler.cli.plan import DataCenterOption, PathsOption
@@ -30,7 +31,7 @@ def observe(
     if out is None:
         typer.echo(document.decode(), nl=False)
     else:
-        out.write_bytes(document)
+        write_file(out, document)
     silent = [one for one in reports.hosts if one.status != "answering"]
     for one in silent:
         typer.echo(f"{one.host}: {one.status}: {one.detail}", err=True)

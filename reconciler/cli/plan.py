@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.loading import check_sizes, load_data_center, load_reports
-from reconciler.cli.observing import observe_now
+from reconciler.cli.files import write_file
+from reconciler.cli.loading import check_sizes, load_data_center
+from reconciler.cli.passes import make_pass
 from reconciler.cli.statuses import Status
 from reconciler.model.change import Disruption
 from reconciler.model.plan import Plan
-from reconciler.pipeline import PassOptions, run_pass
+from reconciler.pipeline import PassOptions
 from reconciler.planfile.canonical import plan_digest
 from reconciler.planfile.encode import encode_plan
 from reconciler.planfile.text import render_text
@@ -60,11 +61,12 @@ def plan(
     """Show the ordered plan. Exits 0 with nothing to do, 2 with steps, 3 if something is blocked, 1 on errors."""
     refused = _disruptions(fail_on)
     desired, loaded = load_data_center(file, data_center)
-    reports = load_reports(observed) if observed else observe_now(desired)
-    check_sizes(desired, reports, loaded.places)
-    made = run_pass(desired, reports, options=PassOptions(allow_prune=allow_prune)).plan
+    done = make_pass(desired, observed, PassOptions(allow_prune=allow_prune))
+    check_sizes(desired, done.reports, loaded.places)
+    made = done.plan
     if out is not None:
-        out.write_bytes(encode_plan(made, [one if one == "-" else str(Path(one).absolute()) for one in file]))
+        sources = [one if one == "-" else str(Path(one).absolute()) for one in file]
+        write_file(out, encode_plan(made, sources))
     show_plan(made, output)
     return status_of(made, refused)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.failures import CommandError
+from reconciler.cli.files import read_file
 from reconciler.cli.plan import PlanFormat, show_plan
 from reconciler.cli.statuses import Status
 from reconciler.planfile.decode import PlanFileError, decode_plan
@@ -25,7 +26,7 @@ def show(
 ) -> int:
     """Show a plan file. Exits 0, or 1 if it is no plan."""
     try:
-        made = decode_plan(planfile.read_bytes()).plan
+        made = decode_plan(read_file(planfile, "a plan file, as `ostler plan --out` writes it")).plan
     except PlanFileError as error:
         raise CommandError(f"{planfile}: {error}") from error
     if made.planner != PLANNER:

@@ -1,0 +1,26 @@
+"""One pass for commands that only look: over the hosts as they are, with what the store holds; or over a file."""
+
+from reconciler.cli.confirmations import opened_store
+from reconciler.cli.home import find_home
+from reconciler.cli.loading import load_reports
+from reconciler.cli.observing import observe_now
+from reconciler.model.desired import Desired
+from reconciler.pipeline import Pass, PassOptions, run_pass
+
+
+def make_pass(desired: Desired, observed: str | None, options: PassOptions | None = None) -> Pass:
+    """What `apply` would plan now; or, from an observed file, what anybody would plan with it, whatever is paused here."""
+    options = options or PassOptions()
+    if observed:
+        return run_pass(desired, load_reports(observed), options=options)
+    return run_pass(desired, observe_now(desired), options=_with_memories(desired, options))
+
+
+def _with_memories(desired: Desired, options: PassOptions) -> PassOptions:
+    """Options with what is paused or keeps failing, where something was applied from here."""
+    if not find_home().store.exists():
+        return options
+    from reconciler.loop import add_memories
+
+    with opened_store() as store:
+        return add_memories(store, desired, options)

@@ -1,0 +1,151 @@
+"""`ostler pause`, `resume`, `cancel`, `retry`, `takeover`, `history`, `completion`."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from reconciler.loop import MOST_FAILURES
+from tests.unit.cli.conftest import Desk
+
+
+def test_nothing_is_planned_for_a_paused_vm(applied: Desk) -> None:
+    applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+    assert applied("pause", "vm/web-1", "--reason", "a backup runs").status == 0
+
+    result = applied("plan", "-f")
+
+    assert result.status == 3
+    assert "paused: a backup runs" in result.out
+    assert applied("apply", "-f", "--yes").status == 3
+    assert applied.where("vm/web-1") is not None
+
+
+def test_a_resumed_vm_is_planned_again(applied: Desk) -> None:
+    applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+    applied("pause", "vm/web-1")
+
+    assert applied("resume", "vm/web-1").status == 0
+    assert applied("apply", "-f", "--yes").status == 0
+    assert applied.where("vm/web-1") is None
+
+
+@pytest.mark.parametrize("scope", [("--all",), ("dc/farm",)])
+def test_nothing_at_all_is_planned_while_everything_is_paused(desk: Desk, scope: tuple[str, ...]) -> None:
+    assert desk("pause", *scope, "--reason", "moving house").status == 0
+
+    result = desk("apply", "-f", "--yes")
+
+    assert result.status == 3
+    assert "moving house" in result.out
+    assert not desk.world.storage
+    assert desk("resume", *scope).status == 0
+    assert desk("apply", "-f", "--yes").status == 0
+
+
+def test_what_is_paused_and_is_as_declared_is_no_matter(applied: Desk) -> None:
+    applied("pause", "--all")
+
+    assert applied("plan", "-f").status == 0
+
+
+def test_pauses_are_listed(desk: Desk) -> None:
+    desk("pause", "vm/web-1", "--reason", "why not")
+    desk("pause", "--all")
+
+    result = desk("pause")
+
+    assert "why not" in result.out
+    assert "everything" in result.out
+
+
+def test_what_is_not_paused_cannot_be_resumed(desk: Desk) -> None:
+    assert desk("resume", "vm/web-1").status == 1
+
+
+def test_an_object_that_keeps_failing_is_left_alone_until_retry(applied: Desk) -> None:
+    applied("vm", "stop", "web-1", "-f", "--yes", "--no-wait")
+    host = applied.world.hosts[str(applied.where("vm/web-1"))]
+    applied.faults.failing = {(host.id, "stop-vm"): MOST_FAILURES}
+    for _ in range(MOST_FAILURES):
+        assert applied("apply", "-f", "--yes").status == 4
+
+    result = applied("apply", "-f", "--yes")
+
+    assert result.status == 3
+    assert "ostler retry vm/web-1" in result.out
+    assert host.guests
+    assert applied("retry", "vm/web-1").status == 0
+    assert applied("apply", "-f", "--yes").status == 0
+    assert not host.guests
+
+
+def test_retry_of_what_never_failed_is_told(desk: Desk) -> None:
+    assert desk("retry", "vm/web-1").status == 1
+
+
+def test_without_a_running_apply_there_is_nothing_to_cancel(desk: Desk) -> None:
+    assert desk("cancel").status == 1
+    assert desk("cancel", "nonsense").status == 1
+
+
+def test_a_cancelled_apply_is_asked_to_stop(desk: Desk) -> None:
+    store = desk.store()
+    store.applies.admit("a1", "p1", "d1", "u1", "{}")
+
+    result = desk("cancel", "--reason", "wrong manifests")
+
+    assert result.status == 0
+    assert "wrong manifests" in store.applies.stop_requested("a1")
+    store.close()
+
+
+def test_takeover_ends_the_lease_of_another_applier(applied: Desk) -> None:
+    for host in applied.world.hosts.values():
+        host.holder, host.epoch, host.lease_until_ms = "ostler@elsewhere", 7, 60_000
+    applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+    assert applied("apply", "-f", "--yes").status == 5
+
+    refused = applied("takeover", "-f")
+    assert (refused.status, "ostler@elsewhere" in refused.out) == (5, True)
+    assert applied("takeover", "-f", "--yes").status == 0
+
+    assert applied("apply", "-f", "--yes").status == 0
+    assert applied.where("vm/web-1") is None
+
+
+def test_without_another_applier_takeover_has_nothing_to_do(applied: Desk) -> None:
+    assert applied("takeover", "-f", "--yes").status == 0
+
+
+def test_history_tells_of_applies_of_their_steps_and_of_objects(applied: Desk) -> None:
+    listed = applied("history", "-o", "json")
+    apply_id = applied("history", "-o", "name").out.split()[0]
+
+    assert (listed.status, "achieved" in listed.out) == (0, True)
+    assert "vm/web-1#start" in applied("history", apply_id).out
+    assert "StartVm" in applied("history", "vm/web-1").out
+    assert applied("history", "vm/unheard-of").status == 1
+
+
+def test_history_before_the_first_apply_is_told(desk: Desk) -> None:
+    assert desk("history").status == 1
+
+
+def test_bash_completes_commands_and_options(desk: Desk) -> None:
+    script = desk("completion", "bash").out
+    ask = 'COMP_WORDS=(ostler vm st); COMP_CWORD=2; _ostler; echo "${COMPREPLY[@]}"'
+    bash = shutil.which("bash")
+    assert bash is not None
+
+    done = subprocess.run([bash, "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["start", "stop"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_get_a_script_with_every_command(desk: Desk, shell: str) -> None:
+    result = desk("completion", shell)
+
+    assert result.status == 0
+    assert all(word in result.out for word in ("takeover", "migrate", "data-center"))

@@ -1,0 +1,216 @@
+"""Every command ends with the status that docs/commands.md says, and no input, however wrong, ends in a traceback."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.main import COMMANDS
+from tests.unit.cli.conftest import Desk
+
+
+def test_a_plan_tells_by_its_status_whether_there_is_something_to_do(desk: Desk) -> None:
+    assert desk("plan", "-f").status == 2
+    assert desk("apply", "-f", "--yes").status == 0
+    assert desk("plan", "-f").status == 0
+
+
+def test_a_plan_with_something_blocked_has_status_3(applied: Desk) -> None:
+    applied.change("web-1.yaml", "size: 10Gi", "size: 5Gi")
+
+    assert applied("plan", "-f").status == 3
+    assert applied("apply", "-f", "--yes").status == 3
+
+
+def test_a_plan_that_would_disturb_more_than_allowed_has_status_3(applied: Desk) -> None:
+    applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+
+    assert applied("plan", "-f", "--fail-on", "power-off,data-loss").status == 3
+    assert applied("plan", "-f", "--fail-on", "data-loss").status == 2
+
+
+def test_an_apply_whose_step_fails_has_status_4_and_says_what_to_do(desk: Desk) -> None:
+    desk.faults.failing = {(host, "start-vm"): 1 for host in desk.world.hosts}
+
+    result = desk("apply", "-f", "--yes")
+
+    assert result.status == 4
+    assert "start-vm fails by script" in result.err
+    assert "`ostler apply` goes on" in result.err
+
+
+def test_an_apply_without_consent_of_a_person_has_status_5_and_does_nothing(desk: Desk) -> None:
+    result = desk("apply", "-f")
+
+    assert result.status == 5
+    assert "--yes" in result.err
+    assert not desk.world.storage
+
+
+def test_a_plan_file_applies_once(desk: Desk, tmp_path: Path) -> None:
+    out = str(tmp_path / "plan.json")
+    assert desk("plan", "-f", "--out", out).status == 2
+    assert desk("show", out).status == 0
+    assert desk("apply", out, "--yes").status == 0
+
+    again = desk("apply", out, "--yes")
+
+    assert again.status == 5
+    assert "applied already" in again.err
+
+
+def test_a_plan_with_another_digest_than_the_approved_one_is_refused(desk: Desk) -> None:
+    result = desk("apply", "-f", "--yes", "--expect", "0" * 64)
+
+    assert result.status == 5
+    assert not desk.world.storage
+
+
+def test_validation_has_status_0_or_1(desk: Desk) -> None:
+    assert desk("validate", str(desk.manifests)).status == 0
+    desk.declare("bad.yaml", "kind: []\nkind: 1\n")
+    result = desk("validate", str(desk.manifests))
+    assert result.status == 1
+    assert "bad.yaml:2:" in result.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("plan",),
+        ("plan", "--nonsense"),
+        ("plan", "-f"),
+        ("plan", "-f", "-o", "nonsense"),
+        ("plan", "-f", "--fail-on", "nonsense"),
+        ("plan", "-f", "--allow-prune", "-1"),
+        ("plan", "-f", "--allow-prune", "many"),
+        ("apply",),
+        ("explain",),
+        ("get",),
+        ("vm",),
+        ("vm", "explode", "web-1"),
+        ("vm", "stop"),
+        ("run",),
+        ("run", "-f", "--interval", "soon"),
+        ("run", "-f", "--interval", "10ms"),
+        ("run", "-f", "-"),
+        ("pause", "web-1"),
+        ("pause", "vm/web-1", "--all"),
+        ("resume",),
+        ("retry",),
+        ("completion",),
+        ("completion", "tcsh"),
+        ("history", "--limit", "0"),
+        ("init", "Not A Name"),
+    ],
+)
+def test_wrong_command_lines_have_status_64(desk: Desk, arguments: tuple[str, ...]) -> None:
+    if arguments[-1:] == ("-f",):
+        arguments = (*arguments[:-1], "--file")
+    result = desk(*arguments)
+
+    assert result.status == 64, result.err
+    assert result.err.strip()
+    assert not result.out.strip() or arguments == ("vm",)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\x00", "[]", "kind: [", "{}" * 1000, "a: &x [*x]", "\ufeff", "- " * 2000, '"']
+)
+@pytest.mark.parametrize(
+    "command", ["plan", "apply", "get", "observe", "run", "vm", "takeover", "explain", "confirm"]
+)
+def test_no_manifest_ends_in_a_traceback(desk: Desk, command: str, content: str) -> None:
+    desk.declare("odd.yaml", content)
+    lines = {
+        "get": ("get", "vms", "-f"),
+        "vm": ("vm", "stop", "web-1", "-f"),
+        "explain": ("explain", "vm/web-1", "-f"),
+        "run": ("run", "-f", "--once"),
+        "confirm": ("host", "confirm-off", "h1", "-f"),
+    }
+
+    assert desk(*lines.get(command, (command, "-f"))).status in range(6)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"\xff\xfe", b"[" * 10_000, b'{"format":{"major":99,"minor":0}}', b"null"]
+)
+def test_no_file_of_ours_ends_in_a_traceback(desk: Desk, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "file.json"
+    file.write_bytes(content)
+
+    assert desk("show", str(file)).status == 1
+    assert desk("apply", str(file), "--yes").status == 5
+    assert desk("plan", "-f", "--observed", str(file)).status == 1
+    assert desk("get", "vms", "-f", "--observed", str(file)).status == 1
+
+
+@pytest.mark.parametrize("place", ["/nonexistent", "/dev/null", "/proc/self/mem", ""])
+def test_no_path_ends_in_a_traceback(desk: Desk, place: str) -> None:
+    for arguments in (
+        ("plan", "--file", place),
+        ("show", place),
+        ("apply", place, "--yes"),
+        ("plan", "-f", "--observed", place),
+        ("plan", "-f", "--out", place or "/"),
+        ("validate", place),
+        ("apply", "-f", "--yes", "--secrets", place),
+    ):
+        assert desk(*arguments).status in {*range(6), 64}
+
+
+def test_a_store_that_is_none_is_told(desk: Desk) -> None:
+    (desk.home / "store.sqlite").write_bytes(b"not a database, but long enough to be looked at " * 100)
+
+    for arguments in (("apply", "-f", "--yes"), ("pause", "--all"), ("history",), ("run", "-f", "--once")):
+        result = desk(*arguments)
+        assert (result.status, "store.sqlite" in result.err) == (1, True), arguments
+
+
+def test_without_certificates_the_commands_say_how_to_get_them(desk: Desk) -> None:
+    for file in (desk.home / "controller").iterdir():
+        file.unlink()
+
+    for arguments in (("plan", "-f"), ("apply", "-f", "--yes"), ("vm", "stop", "web-1", "-f"), ("run", "-f")):
+        result = desk(*arguments)
+        assert (result.status, "ostler pki init" in result.err) == (1, True), arguments
+
+
+def test_an_observed_file_plans_offline_what_the_hosts_would(applied: Desk, tmp_path: Path) -> None:
+    file = str(tmp_path / "observed.json")
+    assert applied("observe", "-f", "--out", file).status == 0
+    for host in applied.world.hosts.values():
+        host.reachable = False
+
+    assert applied("plan", "-f", "--observed", file).status == 0
+
+
+@pytest.mark.parametrize("output", ["text", "json", "markdown", "html"])
+def test_a_plan_is_printed_in_every_format(desk: Desk, output: str) -> None:
+    result = desk("plan", "-f", "-o", output)
+
+    assert result.status == 2
+    assert "vm/web-1" in result.out
+    if output == "json":
+        json.loads(result.out)
+
+
+@pytest.mark.parametrize(
+    "kind", ["vms", "hosts", "disks", "networks", "storagedomains", "clusters", "datacenters"]
+)
+@pytest.mark.parametrize("output", ["table", "wide", "json", "yaml", "name"])
+def test_every_kind_is_listed_in_every_format(applied: Desk, kind: str, output: str) -> None:
+    result = applied("get", kind, "-f", "-o", output)
+
+    assert result.status == 0
+    assert result.out.strip()
+
+
+@pytest.mark.parametrize("command", [*COMMANDS])
+def test_every_command_explains_itself(desk: Desk, command: str) -> None:
+    result = desk(command, "--help")
+
+    assert result.status == 0
+    assert "Usage:" in result.out
