@@ -5,16 +5,16 @@ Timelines and the explorer of faults stand on it.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from nodeagent.wire.orders import Progress
-from reconciler.agentlink.gathering import GatherLimits
 from reconciler.agentlink.protocol import AgentLinkError, Fleet
 from reconciler.execution.run import Applier
-from reconciler.loop import Estate, Turn, carry_out, look_settled, pause_ms
+from reconciler.keeping import Keeper, Means, Pace
+from reconciler.loop import Estate, Turn, carry_out, look_settled
 from reconciler.model.desired import Desired
 from reconciler.model.outcome import StepOutcome, StepState
 from reconciler.model.plan import Plan
@@ -25,6 +25,7 @@ from reconciler.simulation.world import World
 from reconciler.store.journal import Journal
 from reconciler.store.store import Store, open_memory_store
 
+POLL_MS = 5_000
 QUIET = (StepState.WAITING, StepState.RUNNING, StepState.SUCCEEDED)
 
 
@@ -49,6 +50,12 @@ class Wire:
             return result
 
         return call
+
+    async def changes(self) -> AsyncIterator[int]:
+        """The stream of generations."""
+        async for generation in self._link.changes():
+            await self._process.live()
+            yield generation
 
 
 @dataclass(slots=True)
@@ -94,6 +101,18 @@ class MortalJournal(Journal):
         if self._process.dead:
             self._died()
             raise asyncio.CancelledError
+
+
+class StoppableKeeper(Keeper):
+    """A loop in a process that can be stopped, as by SIGSTOP, between two turns."""
+
+    def __init__(self, applier: "SimulatedApplier", means: Means) -> None:
+        super().__init__(applier, means)
+        self._applier = applier
+
+    async def _turn(self, *args: Any) -> Turn | None:
+        await self._applier.going.wait()
+        return await super()._turn(*args)
 
 
 @dataclass
@@ -154,48 +173,55 @@ class SimulatedApplier:
 
     def estate(self, *, takeover: bool = False) -> Estate:
         """The data center as this process reaches it."""
-        fleet: Fleet = {name: Wire(link, self.process) for name, link in self.links.items()}  # type: ignore[misc]
-        applier = Applier(self.holder, takeover=takeover)
-        limits = GatherLimits(period_ms=round(self.period_s * 1000)) if self.period_s else None
-        journal = self.store.journal
-        if not isinstance(journal, MortalJournal) or journal._process is not self.process:
-            self.store.journal = MortalJournal(journal, self.process, lambda: self.note("is killed"))
-        return Estate(self.desired(), fleet, self.store, applier, limits=limits)
+        self._wrap_journal()
+        return Estate(self.desired(), self._fleet(), self.store, Applier(self.holder, takeover=takeover))
 
     async def apply(self, *, takeover: bool = False) -> Turn:
         """One turn, as `ostler apply --yes` takes it."""
-        self.last = ""
-        return await self._take_turn(self.estate(takeover=takeover))
+        self.last, estate = "", self.estate(takeover=takeover)
+        turn = await look_settled(estate)
+        turn = await carry_out(estate, turn, self._watch(turn))
+        self._tell(turn)
+        return turn
 
     async def apply_once(self, *, takeover: bool = False) -> None:
         """The same, as a process of its own."""
         await self.apply(takeover=takeover)
 
     async def keep(self) -> None:
-        """Turn after turn, one a period; after a failing one the pause grows with the attempts."""
-        previous: Turn | None = None
+        """The loop of `ostler run`, looking once a period and whenever an agent reports a change."""
         assert self.period_s is not None
-        while True:
-            began_s = asyncio.get_running_loop().time()
-            previous = await self._take_turn(self.estate(), previous)
-            wait_s = self.period_s
-            failures = [one.failures for one in self.store.attempts.all().values()]
-            if previous.outcome is not None and failures:
-                wait_s = pause_ms(max(failures)) / 1000
-            await asyncio.sleep(max(0.0, began_s + wait_s - asyncio.get_running_loop().time()))
-            await self.going.wait()
+        pace = Pace(interval_ms=round(self.period_s * 1000), poll_ms=POLL_MS)
+        means = Means(
+            self.store, Applier(self.holder), self._open_fleet, self._tell, self.note, pace, watch=self._watch
+        )
+        self._wrap_journal()
+        await StoppableKeeper(self, means).keep()
 
-    async def _take_turn(self, estate: Estate, previous: Turn | None = None) -> Turn:
-        turn = await look_settled(estate, previous)
+    def current(self) -> Desired:
+        """Manifests, as the keeper reads them."""
+        return self.desired()
+
+    @asynccontextmanager
+    async def _open_fleet(self, _desired: Desired) -> AsyncIterator[Fleet]:
+        yield self._fleet()
+
+    def _fleet(self) -> Fleet:
+        return {name: Wire(link, self.process) for name, link in self.links.items()}  # type: ignore[misc]
+
+    def _wrap_journal(self) -> None:
+        journal = self.store.journal
+        if not isinstance(journal, MortalJournal) or journal._process is not self.process:
+            self.store.journal = MortalJournal(journal, self.process, lambda: self.note("is killed"))
+
+    def _watch(self, turn: Turn) -> "SimulatedApplier":
         for one in turn.settled:
             verb = "settles" if one.fate.settled else "cannot settle"
             self.note(
                 f"{verb} {one.step.step_id}: {one.fate.outcome.state}, {one.fate.outcome.summary or 'done'}"
             )
         self._show(turn.done.plan)
-        turn = await carry_out(estate, turn, self)
-        self._tell(turn)
-        return turn
+        return self
 
     def step_changed(self, outcome: StepOutcome, progress: Progress | None) -> None:
         """What did not go well; what did is told by the hosts."""
