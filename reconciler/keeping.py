@@ -12,7 +12,7 @@ from typing import Protocol
 
 from reconciler.agentlink.gathering import GatherLimits
 from reconciler.agentlink.protocol import AgentLink, AgentLinkError, Fleet
-from reconciler.execution.run import Applier
+from reconciler.execution.run import Applier, Watcher
 from reconciler.loop import Estate, Turn, carry_out, look_settled, pause_ms
 from reconciler.model.desired import Desired
 from reconciler.model.intents import contradiction, run_number
@@ -45,7 +45,8 @@ class Manifests(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a keeper works with. tell: is given each turn, and what went wrong with one as text."""
+    """What a keeper works with. tell: is given each turn; complain: what went wrong with one, as text; watch: is given
+    each turn before its plan is carried out, and says who watches that."""
 
     store: Store
     applier: Applier
@@ -54,6 +55,7 @@ class Means:
     complain: Callable[[str], None]
     pace: Pace = Pace()
     options: PassOptions = field(default_factory=PassOptions)
+    watch: Callable[[Turn], Watcher | None] = lambda _turn: None
 
 
 class Keeper:
@@ -113,7 +115,8 @@ class Keeper:
             )
             limits = GatherLimits(period_ms=means.pace.interval_ms)
             estate = Estate(desired, fleet, means.store, means.applier, options, limits)
-            turn = await carry_out(estate, await look_settled(estate, previous))
+            turn = await look_settled(estate, previous)
+            turn = await carry_out(estate, turn, means.watch(turn))
             answer(means.store, turn, requests)
         except (StoreError, JournalError) as error:
             means.complain(str(error))
