@@ -1,17 +1,17 @@
 """One pass: the only function that knows all the stages. Pure; called by the CLI, the loop and the simulation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from nodeagent.wire.records import Intent
 from reconciler.diffing.diff import diff_data_center
 from reconciler.diffing.identity import resolve_identities
 from reconciler.diffing.power import power_of
-from reconciler.model.change import Blocked, Changes, Identities, Power
-from reconciler.model.desired import Desired
+from reconciler.model.change import Blocked, Change, Changes, Deferred, Drift, Identities, Power
+from reconciler.model.desired import Desired, Disk, VirtualMachine
 from reconciler.model.intents import add_intent
 from reconciler.model.observed import Observed, OpenOrder
-from reconciler.model.placement import Placement
+from reconciler.model.placement import Assignment, Placement
 from reconciler.model.plan import Plan
 from reconciler.model.reports import Reports
 from reconciler.observing.assemble import assemble
@@ -43,7 +43,10 @@ EVERYTHING = "*"
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Every value that one pass went through; the next one reuses what did not change."""
+    """Every value that one pass went through; the next one reuses what did not change.
+
+    quiet: VMs and disks of which this pass found nothing to say, and whose VM, if it runs, stays where it is.
+    """
 
     desired: Desired
     reports: Reports
@@ -53,6 +56,7 @@ class Pass:
     placement: Placement = field(default_factory=Placement)
     changes: Changes = field(default_factory=Changes)
     plan: Plan = field(default_factory=lambda: Plan("", "", ""))
+    quiet: frozenset[str] = frozenset()
 
 
 def run_pass(
@@ -63,17 +67,93 @@ def run_pass(
     observed = assemble(desired, reports, previous.observed if previous else None)
     identities, doubtful = resolve_identities(desired, observed)
     known, asked = _with_wishes(_with_begun(observed, options.begun), identities, options.wishes)
-    powers = {name: power_of(vm, known.vms.get(identities.vms[name]))[0] for name, vm in desired.vms.items()}
-    placement = place_vms(desired, known, identities, powers)
-    changes = diff_data_center(desired, known, identities, placement, options.allow_prune, doubtful, asked)
+    quiet = still_quiet(previous, desired, observed) if previous and options == PassOptions() else frozenset()
+    powers = {
+        name: previous.powers[name]
+        if previous and name in quiet
+        else power_of(vm, known.vms.get(identities.vms[name]))[0]
+        for name, vm in desired.vms.items()
+    }
+    kept = kept_assignments(previous.placement, quiet) if previous and quiet else None
+    placement = place_vms(desired, known, identities, powers, kept)
+    changes = diff_data_center(
+        desired, known, identities, placement, options.allow_prune, doubtful, asked, quiet
+    )
     held = (*_block_failing(changes, options.failing), *_block_paused(changes, options.paused))
     if held:
         blocked = (*doubtful, *held)
         changes = diff_data_center(desired, known, identities, placement, options.allow_prune, blocked, asked)
-    if whole := _block_everything(desired, changes, options.paused):
-        changes = whole
+    whole = _block_everything(desired, changes, options.paused)
+    changes = whole or changes
     plan = build_plan(desired, known, identities, placement, changes, PLANNER)
-    return Pass(desired, reports, observed, identities, powers, placement, changes, plan)
+    calm = find_quiet(desired, changes) if not held and not whole else frozenset()
+    return Pass(desired, reports, observed, identities, powers, placement, changes, plan, calm)
+
+
+def still_quiet(previous: Pass, desired: Desired, observed: Observed) -> frozenset[str]:
+    """What need not be looked at again: it was quiet, and neither it nor anything that it rests on has changed.
+
+    Only for the very same observation, part by part, and the same clusters, hosts, networks and storage domains;
+    otherwise nothing is passed over. A VM rests on its disks as well.
+    """
+    before = previous.desired
+    same_ground = same_facts(previous.observed, observed) and all(
+        getattr(before, one) == getattr(desired, one)
+        for one in ("data_center", "clusters", "hosts", "networks", "storage_domains")
+    )
+    if not same_ground:
+        return frozenset()
+    changed = {
+        *(name for name, vm in desired.vms.items() if _differs(vm, before.vms.get(name))),
+        *(name for name, disk in desired.disks.items() if _differs(disk, before.disks.get(name))),
+    }
+    disks = {one for one in changed if one in desired.disks}
+    users = (
+        {name for name, vm in desired.vms.items() if any(one.disk in disks for one in vm.disks)}
+        if disks
+        else set()
+    )
+    gone = (before.vms.keys() - desired.vms.keys()) | (before.disks.keys() - desired.disks.keys())
+    return frozenset() if gone else previous.quiet - changed - users
+
+
+def same_facts(before: Observed, now: Observed) -> bool:
+    """Whether all that VMs and disks are judged by is the same: the very same parts, and hosts but for their ages."""
+    same = all(getattr(before, one) is getattr(now, one) for one in ("vms", "disks", "vm_of", "disk_of"))
+    names = ("pool", "master", "open_orders", "off", "records_read", "newcomer_evidence", "newcomer_doubts")
+    return (
+        same
+        and all(getattr(before, one) == getattr(now, one) for one in names)
+        and before.hosts.keys() == now.hosts.keys()
+        and before.storage.keys() == now.storage.keys()
+        and all(
+            (one.status, one.detail) == (now.hosts[name].status, now.hosts[name].detail)
+            and one.state is now.hosts[name].state
+            for name, one in before.hosts.items()
+        )
+        and all(one.contents is now.storage[uuid].contents for uuid, one in before.storage.items())
+    )
+
+
+def _differs(now: VirtualMachine | Disk, then: VirtualMachine | Disk | None) -> bool:
+    """Whether a declaration is another one than before; its digest covers all but its place."""
+    return now is not then and (then is None or now.meta.digest != then.meta.digest)
+
+
+def kept_assignments(placement: Placement, quiet: frozenset[str]) -> dict[str, Assignment]:
+    """Assignments of quiet VMs: each stays where it is."""
+    return {name: one for name, one in placement.assignments.items() if name in quiet}
+
+
+def find_quiet(desired: Desired, changes: Changes) -> frozenset[str]:
+    """VMs and disks that no finding is about; none if the data center was blocked as a whole."""
+    groups: tuple[Iterable[Change | Blocked | Deferred | Drift], ...] = (
+        changes.changes, changes.blocked, changes.deferred, changes.drift,
+    )  # fmt: skip
+    named = {one.object for group in groups for one in group}
+    if desired.data_center.meta.id in named:
+        return frozenset()
+    return frozenset((desired.vms.keys() | desired.disks.keys()) - named)
 
 
 def _with_begun(observed: Observed, begun: tuple[OpenOrder, ...]) -> Observed:

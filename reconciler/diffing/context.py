@@ -17,8 +17,7 @@ Finding = Change | Blocked | Deferred | Drift
 class DiffContext:
     """Inputs of one diff. macs is the one ledger that grows while new addresses are assigned, in id order.
 
-    occupied: uuids of the storage domains on which something managed lies. bridges: by network, the bridge's name
-    that holds in this plan. unusable: ids of disks that no guest can be given now.
+    bridges: by network, the bridge's name that holds in this plan. unusable: ids of disks that no guest can be given now.
     domains: the declared storage domains by uuid. names: ids of the declared VMs by uuid. asked: VMs of which a person asks something in this pass.
     """
 
@@ -29,7 +28,6 @@ class DiffContext:
     macs: MacLedger
     master: str | None
     workers: tuple[str, ...] = ()
-    occupied: frozenset[str] = frozenset()
     bridges: Mapping[str, str] = field(default_factory=dict)
     unusable: frozenset[str] = frozenset()
     domains: Mapping[str, StorageDomain] = field(default_factory=dict)
@@ -111,7 +109,7 @@ def objection_to_letting_go(context: DiffContext, uuid: str) -> str | None:
     pool = context.observed.pool.domains if context.observed.pool else {}
     if any(other == uuid and name in context.desired.storage_domains for name, other in pool.items()):
         return "is declared with another uuid"
-    return "holds disks or copies of records" if uuid in context.occupied else None
+    return "holds disks or copies of records" if uuid in occupied_domains(context.observed) else None
 
 
 def domain_name(context: DiffContext, uuid: str) -> str:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from nodeagent.wire.records import DiskRecord
 from reconciler.diffing.bridges import block_renames, bridges_in_use, effective_bridges
-from reconciler.diffing.context import DiffContext, Finding, find_workers, master_of, occupied_domains
+from reconciler.diffing.context import DiffContext, Finding, find_workers, master_of
 from reconciler.diffing.hosts import diff_host
-from reconciler.diffing.records import disk_record, used_macs
+from reconciler.diffing.records import MacLedger, disk_record, used_macs
 from reconciler.diffing.removals import block_mass_removal, diff_vanished, find_vanished
 from reconciler.diffing.sharing import withhold_shared
 from reconciler.diffing.storage import diff_disk, diff_pool, diff_storage_domain
@@ -29,11 +29,13 @@ def diff_data_center(
     allow_prune: int = 0,
     doubtful: tuple[Blocked, ...] = (),
     asked: frozenset[str] = frozenset(),
+    quiet: frozenset[str] = frozenset(),
 ) -> Changes:
     """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once.
 
     doubtful: objects whose identity a person must settle first; nothing is planned for them. asked: VMs in whose
-    records `observed` holds a wish that is not on storage yet.
+    records `observed` holds a wish that is not on storage yet. quiet: VMs and disks of which the pass before found
+    nothing to say, and of which nothing has changed since; they are not looked at again.
     """
     in_use = bridges_in_use(desired, observed)
     context = DiffContext(
@@ -41,39 +43,42 @@ def diff_data_center(
         observed,
         identities,
         placement,
-        macs=used_macs(desired, observed),
+        macs=MacLedger(lambda: used_macs(desired, observed)),
         master=master_of(desired, observed),
         workers=find_workers(desired, observed),
-        occupied=occupied_domains(observed),
         bridges=effective_bridges(desired, in_use),
         domains={one.uuid: one for one in desired.storage_domains.values()},
+        names={uuid: name for name, uuid in identities.vms.items()},
         asked=asked,
     )
-    mass = block_mass_removal(context, allow_prune)
+    vanished = find_vanished(context)
+    mass = block_mass_removal(context, vanished, allow_prune)
     if mass is not None:
         return Changes(blocked=(mass,), master=context.master)
     unsettled = {one.object for one in doubtful}
     findings: list[Finding] = [*doubtful, *block_renames(desired, in_use)]
-    findings += (one for one in _infrastructure(context) if one.object not in unsettled)
+    findings += (one for one in _infrastructure(context, quiet) if one.object not in unsettled)
     findings = withhold_locked(context, findings)
     context = replace(context, unusable=unusable_disks(context, findings))
-    diffs = {name: diff_vm(context, vm) for name, vm in desired.vms.items() if name not in unsettled}
+    passed_over = unsettled | quiet
+    diffs = {name: diff_vm(context, vm) for name, vm in desired.vms.items() if name not in passed_over}
     rest = [one for diff in diffs.values() for one in diff.findings]
-    rest += (one for record in find_vanished(context) for one in diff_vanished(context, record))
+    rest += (one for record in vanished for one in diff_vanished(context, record))
     rest += _strangers(context)
     rest = withhold_shared(context, withhold_locked(context, rest))
     findings = withhold_undrained(context, [*findings, *rest])
     return _collect(context, findings, diffs)
 
 
-def _infrastructure(context: DiffContext) -> Iterator[Finding]:
+def _infrastructure(context: DiffContext, quiet: frozenset[str]) -> Iterator[Finding]:
     """Storage domains, hosts, disks."""
     for domain in context.desired.storage_domains.values():
         yield from diff_storage_domain(context, domain)
     for host in context.desired.hosts.values():
         yield from diff_host(context, host)
-    for disk in context.desired.disks.values():
-        yield from diff_disk(context, disk)
+    for name, disk in context.desired.disks.items():
+        if name not in quiet:
+            yield from diff_disk(context, disk)
 
 
 def _domains_to_make(context: DiffContext, findings: Iterable[Finding]) -> frozenset[str]:

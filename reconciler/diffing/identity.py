@@ -17,9 +17,10 @@ def resolve_identities(desired: Desired, observed: Observed) -> tuple[Identities
     incarnations: dict[str, int] = {}
     renamed: dict[str, str] = {}
     blocked: list[Blocked] = []
-    used = _incarnations_used(observed)
+    used: dict[str, int] | None = None
 
     def resolve(meta: Meta, known: Mapping[str, str]) -> str:
+        nonlocal used
         if meta.uuid:
             if known.get(meta.id, meta.uuid) != meta.uuid:
                 blocked.append(_other_uuid(meta, known[meta.id]))
@@ -38,6 +39,7 @@ def resolve_identities(desired: Desired, observed: Observed) -> tuple[Identities
                     "correct the annotation ostler.dev/renamed-from; or take it away, and the object is made anew",
                 )
             )
+        used = _incarnations_used(observed) if used is None else used
         incarnations[meta.id] = used.get(meta.id, 0) + 1
         return object_uuid(desired.data_center.uuid, meta.id, incarnations[meta.id])
 

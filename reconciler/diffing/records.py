@@ -1,7 +1,7 @@
 """What is decided once about a VM or disk and kept in its record: addresses, machine type, CPU model, consent."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 from nodeagent.wire.facts import HostCapabilities
@@ -19,22 +19,28 @@ class UndecidedError(Exception):
     """A value that must be resolved once cannot be: no host of the cluster has answered, or they have none in common."""
 
 
-@dataclass(slots=True)
 class MacLedger:
-    """MAC addresses in use in the data center; grows while one pass assigns new ones."""
+    """MAC addresses in use in the data center; grows while one pass assigns new ones.
 
-    used: set[str]
+    find_used is called at the first assignment: most passes assign none.
+    """
+
+    def __init__(self, find_used: Callable[[], set[str]]) -> None:
+        self._find_used = find_used
+        self._used: set[str] | None = None
 
     def assign(self, vm: str, nic: str, prefix: str) -> str:
         """The first free candidate of this card. Raises UndecidedError if the first 64 are all taken."""
+        if self._used is None:
+            self._used = self._find_used()
         for mac in islice(mac_candidates(vm, nic, prefix), MAC_ATTEMPTS):
-            if mac not in self.used:
-                self.used.add(mac)
+            if mac not in self._used:
+                self._used.add(mac)
                 return mac
         raise UndecidedError(f"no free MAC address with prefix {prefix}; choose another macPrefix")
 
 
-def used_macs(desired: Desired, observed: Observed) -> MacLedger:
+def used_macs(desired: Desired, observed: Observed) -> set[str]:
     """Every address that a record holds, a guest shows or a manifest declares."""
     used: set[str] = set()
     for seen in observed.vms.values():
@@ -43,7 +49,7 @@ def used_macs(desired: Desired, observed: Observed) -> MacLedger:
         for one in seen.guests:
             used.update(one.facts.macs)
     used.update(nic.mac for vm in desired.vms.values() for nic in vm.nics if nic.mac)
-    return MacLedger(used)
+    return used
 
 
 def vm_record(

@@ -4,7 +4,7 @@ Leaving an object out never destroys anything by itself, and a manifest set that
 is blocked as a whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from nodeagent.wire.records import DiskRecord, VmRecord
 from reconciler.diffing.context import DiffContext, Finding
@@ -49,9 +49,11 @@ def prune_limit(context: DiffContext) -> int:
     return max(ALWAYS_ALLOWED, min(PRUNE_OBJECTS, managed * PRUNE_PERCENT // 100))
 
 
-def block_mass_removal(context: DiffContext, allow_prune: int) -> Blocked | None:
+def block_mass_removal(
+    context: DiffContext, gone: Sequence[VmRecord | DiskRecord], allow_prune: int
+) -> Blocked | None:
     """The reason why nothing at all is planned, if manifests dropped too much; allow_prune: the number a person allows."""
-    vanished = len(find_vanished(context))
+    vanished = len(gone)
     empty = not context.desired.vms and not context.desired.disks and vanished > 0
     if vanished <= allow_prune or (vanished <= prune_limit(context) and not empty):
         return None

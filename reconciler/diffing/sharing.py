@@ -15,7 +15,7 @@ TAKES = frozenset({Verb.START, Verb.RESTART, Verb.CHANGE_LIVE})
 def withhold_shared(context: DiffContext, findings: Sequence[Finding]) -> list[Finding]:
     """Findings without the starts, restarts and plugs that would give a disk to a VM while another has it or may have
     it, unless that one stops or is unplugged in this plan. They are deferred."""
-    if not any(isinstance(one, Change) and one.verb in TAKES for one in findings):
+    if not any(isinstance(one, Change) and _wanted(context, one) for one in findings):
         return list(findings)
     users = _users_of_images(context)
     released = set(_released(findings))

@@ -22,13 +22,22 @@ Growth = tuple[VirtualMachine, str, int]
 
 
 def place_vms(
-    desired: Desired, observed: Observed, identities: Identities, powers: Mapping[str, Power]
+    desired: Desired,
+    observed: Observed,
+    identities: Identities,
+    powers: Mapping[str, Power],
+    kept: Mapping[str, Assignment] | None = None,
 ) -> Placement:
-    """One assignment a VM that is to run. A VM whose presence is unknown gets none: nothing is planned for it."""
-    assignments: dict[str, Assignment] = {}
+    """One assignment a VM that is to run. A VM whose presence is unknown gets none: nothing is planned for it.
+
+    kept: assignments of VMs that stay where they are, known from the pass before; they are not looked at again.
+    """
+    assignments: dict[str, Assignment] = dict(kept or {})
     homeless: list[Homeless] = []
     growing: list[Growth] = []
     for name, vm in desired.vms.items():
+        if name in assignments:
+            continue
         seen = observed.vms.get(identities.vms[name])
         if seen is not None and seen.presence is Presence.UNKNOWN:
             continue

@@ -1,13 +1,23 @@
 """What a plan rests on: the declarations of the objects that it touches and of what they reference, and the
 last order of each. Admission compares it with a fresh pass; statistics are never in it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from reconciler.model.desired import Desired, Meta
+from reconciler.model.desired import (
+    Cluster,
+    Desired,
+    Disk,
+    Host,
+    LogicalNetwork,
+    Meta,
+    StorageDomain,
+    VirtualMachine,
+)
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Basis, Step
 
 NOT_DECLARED = "-"
+Declared = Cluster | Disk | Host | LogicalNetwork | StorageDomain | VirtualMachine
 
 
 def basis_of(desired: Desired, observed: Observed, steps: Sequence[Step]) -> Basis:
@@ -39,6 +49,17 @@ def references_of(desired: Desired, name: str) -> Iterator[str]:
         yield host.cluster
         yield from (one.network for one in host.networks)
         yield from desired.clusters[host.cluster].networks
+
+
+def find_meta(desired: Desired, name: str) -> Meta | None:
+    """One declared object's meta by id, None if no manifest declares it."""
+    if name == desired.data_center.meta.id:
+        return desired.data_center.meta
+    groups: tuple[Mapping[str, Declared], ...] = (
+        desired.vms, desired.disks, desired.hosts, desired.clusters, desired.networks, desired.storage_domains,
+    )  # fmt: skip
+    found = next((group[name] for group in groups if name in group), None)
+    return found.meta if found is not None else None
 
 
 def all_metas(desired: Desired) -> dict[str, Meta]:

@@ -18,12 +18,12 @@ PREFIX = "56:6f:1a"
 def test_a_card_gets_the_first_address_that_is_free():
     first, second, *_ = (mac for mac, _ in zip(mac_candidates(VM, "eth0", PREFIX), range(3), strict=False))
 
-    assert MacLedger(set()).assign(VM, "eth0", PREFIX) == first
-    assert MacLedger({first}).assign(VM, "eth0", PREFIX) == second
+    assert MacLedger(set).assign(VM, "eth0", PREFIX) == first
+    assert MacLedger(lambda: {first}).assign(VM, "eth0", PREFIX) == second
 
 
 def test_no_address_is_given_twice_in_one_pass():
-    ledger = MacLedger(set())
+    ledger = MacLedger(set)
 
     assert len({ledger.assign(VM, "eth0", PREFIX) for _ in range(8)}) == 8
 
@@ -32,7 +32,7 @@ def test_a_full_prefix_is_told():
     taken = {mac for mac, _ in zip(mac_candidates(VM, "eth0", PREFIX), range(MAC_ATTEMPTS), strict=False)}
 
     with pytest.raises(UndecidedError, match="choose another macPrefix"):
-        MacLedger(taken).assign(VM, "eth0", PREFIX)
+        MacLedger(lambda: taken).assign(VM, "eth0", PREFIX)
 
 
 def planned_record(machine: str | None, *machines: tuple[str, ...]) -> dict:
