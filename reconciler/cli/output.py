@@ -54,7 +54,12 @@ def print_rows(
             typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
         return
     shown = [i for i, column in enumerate(columns) if output is ListFormat.WIDE or column not in hidden]
-    _print_table([[row[i] for i in shown] for row in rows], [columns[i].upper() for i in shown])
+    _print_table([[_plain(row[i]) for i in shown] for row in rows], [columns[i].upper() for i in shown])
+
+
+def _plain(text: str) -> str:
+    """Text that stays on its line and cannot steer a terminal: some of it comes from hosts."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:

@@ -1,0 +1,79 @@
+"""Tables fit the terminal, colours only where they are wanted, and a closed pipe is no fault."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.output import ListFormat, print_rows
+
+ROWS = [("vm/web-1", "running", "a note that is far too long for a narrow terminal " * 3)]
+ROOT = Path(__file__).parents[3]
+
+
+def test_lines_are_cut_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+
+    print_rows(ROWS, ("vm", "state", "notes"), ListFormat.TABLE)
+
+    assert all(len(line) <= 40 for line in capsys.readouterr().out.splitlines())
+
+
+def test_lines_in_a_pipe_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows(ROWS, ("vm", "state", "notes"), ListFormat.TABLE)
+
+    assert ROWS[0][2].strip() in capsys.readouterr().out
+
+
+def test_text_from_elsewhere_cannot_write_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([("vm/\x1b[2Jx", "run\nning")], ("vm", "state"), ListFormat.TABLE)
+
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert len(out.splitlines()) == 2
+
+
+def ostler(*arguments: str, **fields: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "reconciler.cli.main", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120, **fields
+    )  # type: ignore[call-overload, no-any-return]
+
+
+def test_the_process_ends_with_the_status_of_its_command(tmp_path: Path) -> None:
+    assert ostler("--version").returncode == 0
+    assert ostler("explode").returncode == 64
+    assert ostler("validate", str(tmp_path / "nothing")).returncode == 1
+
+
+def test_a_closed_pipe_is_no_fault() -> None:
+    command = f"{sys.executable} -m reconciler.cli.main explain --field all | head -1"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
+    )
+
+    assert done.stdout.startswith("FIELD")
+    assert done.stderr == ""
+
+
+def test_a_fault_of_our_own_is_told_in_one_line_with_its_traceback_in_a_file(tmp_path: Path) -> None:
+    code = "import reconciler.cli.main as m; m.run = lambda _: 1 / 0; m.main([])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        timeout=120,
+    )
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert "Traceback" in next(tmp_path.glob("ostler-fault-*")).read_text()

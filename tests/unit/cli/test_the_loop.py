@@ -1,0 +1,228 @@
+"""`ostler run`: data centers are kept as declared, wishes are taken up, and the end leaves nothing half done."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from nodeagent.wire.records import Intent
+from reconciler.cli.sources import Center, WatchedManifests
+from reconciler.cli.turns import TurnLog
+from reconciler.execution.run import Applier
+from reconciler.keeping import Keeper, Means, Pace
+from reconciler.loop import pause_ms
+from reconciler.simulation.clock import run_in_virtual_time
+from reconciler.simulation.link import link_fleet
+from tests.unit.cli.conftest import Desk
+
+
+class Loop:
+    """The loop over a desk's manifests, with what it said."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.lines: list[str] = []
+        self.store = desk.store()
+        log = TurnLog(self.lines.append)
+
+        @asynccontextmanager
+        async def connect(_desired: Any):  # type: ignore[no-untyped-def]
+            yield link_fleet(desk.world, desk.faults)
+
+        applier = Applier("ostler@loop", b"k" * 32)
+        self.means = Means(self.store, applier, connect, log.tell, self.lines.append, Pace())
+        manifests = WatchedManifests([str(desk.manifests)], lambda found: self.lines.extend(map(str, found)))
+        self.keeper = Keeper(Center(manifests, "dc/farm"), self.means)
+
+    def until(self, *conditions: Callable[[], Any], limit_s: float = 600) -> None:
+        """Runs the loop, in virtual time, until each condition has held in its turn; then stops it."""
+
+        async def main() -> None:
+            task = asyncio.create_task(self.keeper.keep())
+            async with asyncio.timeout(limit_s):
+                for condition in conditions:
+                    while not condition():
+                        assert not task.done() or task.result() is None
+                        await asyncio.sleep(0.1)
+            self.keeper.stop()
+            await task
+
+        run_in_virtual_time(main())
+        self.store.close()
+
+    def said(self, text: str) -> Callable[[], bool]:
+        return lambda: any(text in line for line in self.lines)
+
+
+def test_what_is_declared_is_made_and_kept(desk: Desk) -> None:
+    loop = Loop(desk)
+
+    def destroy() -> bool:
+        desk.world.hosts[str(desk.where("vm/web-1"))].lose_guest(
+            desk.guest("vm/web-1").config.uuid, "destroyed"
+        )
+        return True
+
+    loop.until(lambda: desk.where("vm/web-1"), destroy, lambda: desk.where("vm/web-1"))
+
+    assert desk.guest("vm/web-1").config.run == 2
+
+
+def test_changed_manifests_are_read_again(desk: Desk) -> None:
+    loop = Loop(desk)
+
+    def stop() -> bool:
+        desk.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+        return True
+
+    loop.until(lambda: desk.where("vm/web-1"), stop, lambda: desk.where("vm/web-1") is None)
+
+
+def test_manifests_with_errors_are_told_and_the_last_good_ones_are_kept(desk: Desk) -> None:
+    loop = Loop(desk)
+
+    def spoil() -> bool:
+        desk.declare("web-1.yaml", "kind: [")
+        return True
+
+    def destroy() -> bool:
+        desk.world.hosts[str(desk.where("vm/web-1"))].lose_guest(
+            desk.guest("vm/web-1").config.uuid, "destroyed"
+        )
+        return True
+
+    loop.until(
+        lambda: desk.where("vm/web-1"),
+        spoil,
+        loop.said("web-1.yaml"),
+        destroy,
+        lambda: desk.where("vm/web-1"),
+    )
+
+
+def test_a_quiet_loop_says_nothing_twice(applied: Desk) -> None:
+    applied.change("web-1.yaml", "size: 10Gi", "size: 5Gi")
+    loop, passes = Loop(applied), []
+    tell = loop.means.tell
+    object.__setattr__(loop.means, "tell", lambda turn: (passes.append(turn), tell(turn)))
+
+    loop.until(lambda: len(passes) > 5)
+
+    assert len([line for line in loop.lines if "blocked" in line]) == 1
+
+
+def test_a_wish_that_was_left_is_taken_up_and_answered(applied: Desk) -> None:
+    loop = Loop(applied)
+    center = "58cfb470-02f3-03d7-0386-0000000003bc"
+    wish = Intent("11111111-1111-4111-8111-111111111111", "stop", run=1)
+
+    def leave() -> bool:
+        loop.store.requests.leave(center, "vm/web-1", wish)
+        return True
+
+    def state() -> str:
+        found = loop.store.requests.find(wish.id)
+        return found.state if found else ""
+
+    states: list[str] = []
+    loop.until(leave, lambda: states.append(state()) or states[-1] == "done")
+
+    assert applied.where("vm/web-1") is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        (Intent("11111111-1111-4111-8111-111111111111", "start", run=1), "runPolicy: Stopped"),
+        (Intent("11111111-1111-4111-8111-111111111111", "migrate", host="host/h9", run=1), "host/h9"),
+    ],
+)
+def test_a_wish_that_the_manifests_forbid_is_refused(applied: Desk, wish: Intent, why: str) -> None:
+    applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+    loop = Loop(applied)
+    loop.store.requests.leave("58cfb470-02f3-03d7-0386-0000000003bc", "vm/web-1", wish)
+    found: list[Any] = []
+
+    loop.until(
+        lambda: found.append(loop.store.requests.find(wish.id)) or found[-1].state not in ("waiting", "taken")
+    )
+
+    assert found[-1].state == "refused"
+    assert why in found[-1].detail
+
+
+def test_failing_passes_come_ever_more_rarely(applied: Desk) -> None:
+    applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+    applied.faults.failing = {(host, "stop-vm"): 99 for host in applied.world.hosts}
+    loop, times = Loop(applied), []
+    tell = loop.means.tell
+
+    def note(turn: Any) -> None:
+        times.append(asyncio.get_running_loop().time())
+        tell(turn)
+
+    object.__setattr__(loop.means, "tell", note)
+    loop.until(lambda: len(times) >= 4)
+
+    gaps = [round(later - earlier) for earlier, later in pairwise(times)]
+    assert gaps[0] < gaps[1] < gaps[2]
+
+
+def test_the_pause_between_failing_passes_is_bounded() -> None:
+    assert [pause_ms(number) for number in (1, 2, 3)] == [5_000, 10_000, 20_000]
+    assert pause_ms(1000) == 300_000
+
+
+def test_nothing_is_done_while_everything_is_paused(desk: Desk) -> None:
+    desk("pause", "--all", "--reason", "moving house")
+    loop = Loop(desk)
+
+    loop.until(loop.said("moving house"), lambda: asyncio.get_running_loop().time() > 60)
+
+    assert not desk.world.storage
+
+
+def test_once_is_one_pass_with_the_status_of_apply(desk: Desk) -> None:
+    assert desk("run", "-f", "--once").status == 0
+    assert desk.where("vm/web-1") is not None
+    desk.change("web-1.yaml", "size: 10Gi", "size: 5Gi")
+    assert desk("run", "-f", "--once").status == 3
+    desk.change("web-1.yaml", "size: 5Gi", "size: 10Gi")
+    desk.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+    desk.faults.failing = {(host, "stop-vm"): 1 for host in desk.world.hosts}
+    assert desk("run", "-f", "--once").status == 4
+
+
+def test_sigterm_lets_running_steps_finish_and_starts_no_more(desk: Desk) -> None:
+    real = asyncio.run
+
+    def interrupted(main: Any) -> Any:
+        async def both() -> Any:
+            asyncio.get_running_loop().call_later(1.2, signal.raise_signal, signal.SIGTERM)
+            return await main
+
+        return real(both())
+
+    asyncio.run = interrupted  # type: ignore[assignment]  # the fixture puts the real one back
+    result = desk("run", "-f")
+
+    assert result.status == 0
+    assert "ending" in result.err
+    store = desk.store()
+    assert not store.journal.unsettled()
+    assert not store.applies.running()
+    store.close()
+    assert desk.where("vm/web-1") is None
+
+
+def test_a_store_that_is_in_use_is_refused_with_the_name_of_its_user(desk: Desk) -> None:
+    store = desk.store()
+    with store.exclusive("ostler run"):
+        for arguments in (("run", "-f"), ("apply", "-f", "--yes")):
+            result = desk(*arguments)
+            assert (result.status, "`ostler run` (process" in result.err) == (5, True)
+    store.close()
