@@ -14,6 +14,7 @@ import msgspec
 import yaml
 
 from benchmarks.estates import applied_reports, read_estate, write_manifests
+from reconciler.cli.loading import long_lived
 from reconciler.model.desired import Desired
 from reconciler.model.reports import Reports
 from reconciler.pipeline import run_pass
@@ -43,6 +44,18 @@ def change_vms(desired: Desired, count: int) -> Desired:
     return replace(desired, vms={**desired.vms, **changed})
 
 
+def read_long_lived(directory: Path) -> Desired:
+    """The manifests, as commands read them."""
+    with long_lived():
+        return read_estate(directory)
+
+
+def decode_long_lived(document: bytes) -> Reports:
+    """The observed file, as commands read it."""
+    with long_lived():
+        return msgspec.json.decode(document, type=Reports)
+
+
 def measure(hosts: int, vms: int) -> dict[str, float]:
     """Seconds of every part for one size."""
     with tempfile.TemporaryDirectory() as place:
@@ -50,11 +63,11 @@ def measure(hosts: int, vms: int) -> dict[str, float]:
         write_manifests(directory, hosts, vms)
         texts = [path.read_text() for path in sorted(directory.glob("*.yaml"))]
         bound = median_s(lambda: [list(yaml.load_all(text, Loader=yaml.CSafeLoader)) for text in texts], 1)
-        read = median_s(lambda: read_estate(directory), 3)
+        read = median_s(lambda: read_long_lived(directory), 3)
         desired = read_estate(directory)
     reports = applied_reports(desired)
     document = msgspec.json.encode(reports)
-    decode = median_s(lambda: msgspec.json.decode(document, type=Reports), 3)
+    decode = median_s(lambda: decode_long_lived(document), 3)
     reports = msgspec.json.decode(document, type=Reports)
     gc.freeze()
     steady = run_pass(desired, reports)
