@@ -28,7 +28,7 @@ def opened_store() -> "Iterator[Store]":
 
 def known_proofs(desired: Desired) -> tuple[HostOffProof, ...]:
     """Confirmations that hold; none where there is no store yet."""
-    if not find_home().store.exists():
+    if not find_home().has_store:
         return ()
     with opened_store() as store:
         return store.confirmations.current(desired.data_center.uuid)

@@ -34,7 +34,7 @@ def history(
     output: ListOption = ListFormat.TABLE,
 ) -> int:
     """List applies; with an ID what happened to an object, or the steps of an apply. Exits 1 if nothing is known."""
-    if not find_home().store.exists():
+    if not find_home().has_store:
         raise CommandError(f"{find_home().store} does not exist: nothing was applied from here yet")
     with opened_store() as store:
         if identifier is None:

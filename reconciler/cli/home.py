@@ -22,9 +22,14 @@ class Home:
         return self.directory / "controller"
 
     @property
-    def store(self) -> Path:
-        """Journal and history; a cache in the sense that losing it loses no data and no safety."""
-        return self.directory / "store.sqlite"
+    def store(self) -> str:
+        """Journal and history, as a path or URL; losing it loses no data and no safety."""
+        return os.environ.get("OSTLER_STORE") or str(self.directory / "store.sqlite")
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store already; a database server always counts as one."""
+        return "://" in self.store or Path(self.store).exists()
 
     @property
     def lab(self) -> Path:

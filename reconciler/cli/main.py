@@ -1,5 +1,6 @@
 """Entry point of `ostler`: registers the commands, and turns faults into exit statuses without tracebacks."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -47,11 +48,19 @@ def _version(value: bool) -> None:
 
 
 def _root(
-    version: bool = typer.Option(
+    version: bool = typer.Option(  # noqa: ARG001  its callback prints it
         False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+    store: str | None = typer.Option(
+        None,
+        "--store",
+        metavar="PLACE",
+        help="Journal and history: a file, or postgresql://… (or set OSTLER_STORE).",
     ),
 ) -> None:
     """Runs KVM virtualization estates from declared state, by ordered and reviewable plans."""
+    if store is not None:
+        os.environ["OSTLER_STORE"] = store
 
 
 def make_app(names: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:

@@ -18,7 +18,7 @@ def make_pass(desired: Desired, observed: str | None, options: PassOptions | Non
 
 def _with_memories(desired: Desired, options: PassOptions) -> PassOptions:
     """Options with what is paused or keeps failing, where something was applied from here."""
-    if not find_home().store.exists():
+    if not find_home().has_store:
         return options
     from reconciler.loop import add_memories
 
