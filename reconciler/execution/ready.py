@@ -22,7 +22,7 @@ class Skipped:
 
 
 class ReadySet:
-    """The steps of one plan that have not ended.
+    """The steps of one plan that have not ended. A host gets one order of an object at a time: it would refuse others.
 
     limits: Plan.limits. orders_per_host: at once. hosts: host uuid to object id, for both ends of migrations.
     """
@@ -41,6 +41,7 @@ class ReadySet:
         self._orders: Counter[str] = Counter()
         self._migrations: Counter[str] = Counter()
         self._running: set[str] = set()
+        self._objects: set[tuple[str, str]] = set()
         for step in steps:
             for edge in step.after:
                 self._followers[edge.step].append(step.id)
@@ -55,7 +56,7 @@ class ReadySet:
                 if self._orders[host] >= self._orders_per_host:
                     break
                 step = self._steps[name]
-                if not self._full(step):
+                if not self._full(step) and (step.host, step.object) not in self._objects:
                     self._ready[host].remove((rank, name))
                     self._count(step, 1)
                     taken.append(step)
@@ -111,6 +112,7 @@ class ReadySet:
         for host in self._ends_of_migration(step):
             self._migrations[host] += change
         (self._running.add if change > 0 else self._running.discard)(step.id)
+        (self._objects.add if change > 0 else self._objects.discard)((step.host, step.object))
 
     def _ends_of_migration(self, step: Step) -> tuple[str, ...]:
         if step.kind != "migrate-vm":
@@ -129,6 +131,8 @@ class ReadySet:
         full = self._full(step)
         if full:
             return f"{full} takes part in {self._migrations[full]} migrations, its limit"
+        if (step.host, step.object) in self._objects:
+            return f"{step.host} carries out another order of {step.object}"
         return f"{step.host} has {self._orders[step.host]} orders, its limit"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -231,3 +232,15 @@ def test_a_long_plan_costs_no_more_than_its_length(count: int) -> None:
 
     assert ended == count
     assert time.process_time() - begin < 5
+
+
+def test_a_host_gets_one_order_of_an_object_at_a_time(bench: Bench) -> None:
+    first, second = make_step("1"), replace(make_step("2"), object="vm/1")
+    third = make_step("3")
+    bench.script("1", seconds=5)
+
+    outcome = bench.apply(make_plan(first, second, third))
+
+    assert outcome.achieved
+    began = [name for name, state in bench.lines.seen if state is StepState.RUNNING]
+    assert began == ["1", "3", "2"]
