@@ -1,5 +1,5 @@
 """Keeps a data center as it is declared: turns of the wheel for ever, woken by what agents report, by new manifests, by
-wishes of other commands, and by the clock. `ostler run` and the controller call it.
+intents of other commands, and by the clock. `ostler run` and the controller call it.
 
 Level-triggered: what wakes it says only that it is time to look; every turn decides from what it finds.
 """
@@ -27,7 +27,7 @@ from reconciler.store.store import Store
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Milliseconds. interval: between passes when nothing happens; calm: after something happened, because more
-    follows; poll: how often manifests and wishes are looked for; listen: before a broken stream is opened again."""
+    follows; poll: how often manifests and intents are looked for; listen: before a broken stream is opened again."""
 
     interval_ms: int = 10_000
     calm_ms: int = 1_000
@@ -106,12 +106,12 @@ class Keeper:
                 await self._wait(desired)
 
     async def _turn(self, desired: Desired, fleet: Fleet, previous: Turn | None) -> Turn | None:
-        """One turn with the wishes that wait; a store that fails ends it, and the next one tries again."""
+        """One turn with the intents that wait; a store that fails ends it, and the next one tries again."""
         means = self._means
         try:
             requests = accept(means.store, desired, previous)
             options = replace(
-                means.options, wishes={one.vm: one.wish for one in requests if one.state == "waiting"}
+                means.options, intents={one.vm: one.intent for one in requests if one.state == "waiting"}
             )
             limits = GatherLimits(period_ms=means.pace.interval_ms)
             estate = Estate(desired, fleet, means.store, means.applier, options, limits)
@@ -125,7 +125,7 @@ class Keeper:
         return turn
 
     async def _wait(self, desired: Desired) -> None:
-        """Until the next turn is due. After a failure only new manifests and wishes shorten the pause: what agents
+        """Until the next turn is due. After a failure only new manifests and intents shorten the pause: what agents
         report may well be the failure itself."""
         pace, passed_ms = self._means.pace, 0
         due_ms = max(pause_ms(self._failures), pace.calm_ms) if self._failures else pace.interval_ms
@@ -182,36 +182,36 @@ def failed(turn: Turn) -> bool:
 
 
 def accept(store: Store, desired: Desired, previous: Turn | None) -> Sequence[Request]:
-    """Wishes to plan in this turn; those that cannot be met any more are refused."""
+    """Intents to plan in this turn; those that cannot be met any more are refused."""
     accepted = []
     for one in store.requests.open(desired.data_center.uuid):
         why = _objection(desired, one, previous)
         if why:
-            store.requests.answer(one.wish.id, "refused", why)
+            store.requests.answer(one.intent.id, "refused", why)
         else:
             accepted.append(one)
     return accepted
 
 
 def _objection(desired: Desired, request: Request, previous: Turn | None) -> str:
-    """Why a wish that waits cannot be met; empty if it may."""
+    """Why an intent that waits cannot be met; empty if it may."""
     vm = desired.vms.get(request.vm)
     if request.state != "waiting":
         return ""
     if vm is None:
         return "no manifest declares it any more"
-    found = contradiction(desired, vm, request.wish)
+    found = contradiction(desired, vm, request.intent)
     if found is not None:
         return found.summary
     if previous is not None:
         seen = previous.done.observed.vms.get(previous.done.identities.vms.get(request.vm, ""))
-        if seen is not None and run_number(seen.record) > request.wish.run:
+        if seen is not None and run_number(seen.record) > request.intent.run:
             return "it was started, restarted or moved meanwhile; ask again"
     return ""
 
 
 def answer(store: Store, turn: Turn, requests: Sequence[Request]) -> None:
-    """Says what became of wishes in this turn: a wish that was written is taken, and ends with its VM's steps."""
+    """Says what became of intents in this turn: an intent that was written is taken, and ends with its VM's steps."""
     states = turn.outcome.steps if turn.outcome else {}
     for one in requests:
         steps = [step for step in turn.done.plan.steps if step.object == one.vm]
@@ -220,19 +220,19 @@ def answer(store: Store, turn: Turn, requests: Sequence[Request]) -> None:
         blocked = next((found for found in turn.done.plan.blocked if found.object == one.vm), None)
         if one.state == "waiting" and not steps:
             why = f"{blocked.reason}; {blocked.action}" if blocked else "it is not possible now"
-            store.requests.answer(one.wish.id, "refused", why)
+            store.requests.answer(one.intent.id, "refused", why)
         elif one.state == "waiting" and (written is None or written.state is not StepState.SUCCEEDED):
             continue
         elif wrong := [end for end in ends if end.state in (StepState.FAILED, StepState.UNKNOWN)]:
-            store.requests.answer(one.wish.id, "failed", wrong[0].summary)
+            store.requests.answer(one.intent.id, "failed", wrong[0].summary)
         elif len(ends) == len(steps) and all(end.state is StepState.SUCCEEDED for end in ends):
-            store.requests.answer(one.wish.id, "done")
+            store.requests.answer(one.intent.id, "done")
         else:
-            store.requests.answer(one.wish.id, "taken")
+            store.requests.answer(one.intent.id, "taken")
 
 
 def _has_requests(store: Store, desired: Desired) -> bool:
-    """Whether a wish waits; a store that cannot be read is found out by the next turn."""
+    """Whether an intent waits; a store that cannot be read is found out by the next turn."""
     with suppress(StoreError):
         return any(one.state == "waiting" for one in store.requests.open(desired.data_center.uuid))
     return False

@@ -27,14 +27,14 @@ class PassOptions:
     allow_prune: how many managed objects the manifests may drop at once. begun: orders that an apply began and whose
     end nobody knows; they lock their objects as if an agent had told of them. failing: objects that failed too often
     to be tried once more, with the last failure. paused: reason by object, data center or `*` (everything).
-    wishes: what a person asks now, by VM; it is planned as if it stood in the VM's record, and written there.
+    intents: what a person asks now, by VM; it is planned as if it stood in the VM's record, and written there.
     """
 
     allow_prune: int = 0
     begun: tuple[OpenOrder, ...] = ()
     failing: Mapping[str, str] = field(default_factory=dict)
     paused: Mapping[str, str] = field(default_factory=dict)
-    wishes: Mapping[str, Intent] = field(default_factory=dict)
+    intents: Mapping[str, Intent] = field(default_factory=dict)
 
 
 EVERYTHING = "*"
@@ -66,7 +66,7 @@ def run_pass(
     options = options or PassOptions()
     observed = assemble(desired, reports, previous.observed if previous else None)
     identities, doubtful = resolve_identities(desired, observed)
-    known, asked = _with_wishes(_with_begun(observed, options.begun), identities, options.wishes)
+    known, asked = _with_intents(_with_begun(observed, options.begun), identities, options.intents)
     quiet = still_quiet(previous, desired, observed) if previous and options == PassOptions() else frozenset()
     powers = {
         name: previous.powers[name]
@@ -163,16 +163,16 @@ def _with_begun(observed: Observed, begun: tuple[OpenOrder, ...]) -> Observed:
     return replace(observed, open_orders={**{one.object: one for one in begun}, **observed.open_orders})
 
 
-def _with_wishes(
-    observed: Observed, identities: Identities, wishes: Mapping[str, Intent]
+def _with_intents(
+    observed: Observed, identities: Identities, intents: Mapping[str, Intent]
 ) -> tuple[Observed, frozenset[str]]:
-    """The observation with new wishes in the records of their VMs, and the VMs that have a record to hold one."""
+    """The observation with new intents in the records of their VMs, and the VMs that have a record to hold one."""
     vms = dict(observed.vms)
     asked = set()
-    for name, wish in wishes.items():
+    for name, intent in intents.items():
         seen = vms.get(identities.vms.get(name, ""))
         if seen is not None and seen.record is not None:
-            record = replace(seen.record, intents=add_intent(seen.record, wish))
+            record = replace(seen.record, intents=add_intent(seen.record, intent))
             vms[seen.uuid] = replace(seen, record=record)
             asked.add(name)
     return (replace(observed, vms=vms) if asked else observed), frozenset(asked)

@@ -42,10 +42,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A person's wish ("start this VM"), planned like any declared value.
+    """A person's intent ("start this VM"), planned like any declared value.
 
     run: number of the VM's last run when it was made (0 before the first). The claim of any later run ends it, so
-    that whatever crashes, nothing is started, restarted or moved twice for one wish. done: ended otherwise.
+    that whatever crashes, nothing is started, restarted or moved twice for one intent. done: ended otherwise.
     """
 
     id: Uuid

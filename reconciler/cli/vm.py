@@ -1,4 +1,4 @@
-"""`ostler vm`: what a person asks of one VM, kept as a wish in its record and carried out like any plan."""
+"""`ostler vm`: what a person asks of one VM, kept as an intent in its record and carried out like any plan."""
 
 import asyncio
 import time
@@ -14,21 +14,21 @@ from reconciler.cli.confirmations import opened_store
 from reconciler.cli.failures import CommandError
 from reconciler.cli.fleet import controller_files, holder_name, open_fleet
 from reconciler.cli.home import find_home
+from reconciler.cli.intents import (
+    ENDINGS,
+    find_destination,
+    find_vm,
+    look_at,
+    make_intent,
+    needless,
+    refuse_contradiction,
+    refuse_impossible,
+)
 from reconciler.cli.loading import load_data_center
 from reconciler.cli.plan import DataCenterOption, PathsOption
 from reconciler.cli.progress import looking
 from reconciler.cli.secrets import secrets_from
 from reconciler.cli.statuses import Status
-from reconciler.cli.wishes import (
-    ENDINGS,
-    find_destination,
-    find_vm,
-    look_at,
-    make_wish,
-    needless,
-    refuse_contradiction,
-    refuse_impossible,
-)
 from reconciler.desired.places import Places
 from reconciler.execution.run import Applier
 from reconciler.loop import Estate, look, look_settled, plan_reports
@@ -42,7 +42,7 @@ from reconciler.store.requests import ENDED
 from reconciler.store.store import Store
 
 TAKEN_UP_S = 30.0
-"""How long a wish may lie before somebody who holds the store takes it up."""
+"""How long an intent may lie before somebody who holds the store takes it up."""
 POLL_S = 0.5
 
 app = typer.Typer(no_args_is_help=True, help="VMs: start, stop, reboot, pause, resume, migrate.")
@@ -52,7 +52,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 WaitOption = Annotated[
     bool,
     typer.Option(
-        "--wait/--no-wait", help="Wait for the end, or only leave the wish for the next apply or the loop."
+        "--wait/--no-wait", help="Wait for the end, or only leave the intent for the next apply or the loop."
     ),
 ]
 
@@ -166,14 +166,14 @@ async def _do(order: Order, store: Store, applier: Applier, *, held: bool) -> in
         if reason := needless(asked):
             typer.echo(f"{order.vm.meta.id}: nothing to do: {reason}", err=True)
             return Status.DONE
-        wish = make_wish(asked)
-        estate = replace(estate, options=replace(estate.options, wishes={order.vm.meta.id: wish}))
+        intent = make_intent(asked)
+        estate = replace(estate, options=replace(estate.options, intents={order.vm.meta.id: intent}))
         fresh = plan_reports(estate, before.reports)
         plan = _plan_for(order, before, fresh)
         show_plan_text(plan)
         if not held:
             agree(f"Ask the running loop to {order.action} {order.vm.meta.id}?", yes=order.yes)
-            return await _hand_over(order, store, wish)
+            return await _hand_over(order, store, intent)
         refuse(estate, plan, fresh)
         agree(f"{order.action.capitalize()} {order.vm.meta.id}?", yes=order.yes)
         outcome = await carry_out(estate, plan, fresh)
@@ -194,7 +194,7 @@ async def _look(estate: Estate, *, held: bool) -> Pass:
 
 
 def _plan_for(order: Order, before: Pass, fresh: Pass) -> Plan:
-    """The part of the plan that is about this VM. Ends the command, with nothing written, if the wish cannot be met."""
+    """The part of the plan that is about this VM. Ends the command, with nothing written, if the intent cannot be met."""
     name = order.vm.meta.id
     plan = narrow_plan(order.desired, fresh.observed, fresh.plan, {name})
     known = set(before.plan.blocked)
@@ -214,32 +214,32 @@ def _ending(order: Order) -> str:
     return f"{order.vm.meta.id}: noted; the next `ostler apply`, or the running loop, does it"
 
 
-async def _hand_over(order: Order, store: Store, wish: Intent) -> int:
-    """Leaves the wish for the process that holds the store, and waits for what comes of it."""
-    store.requests.leave(order.desired.data_center.uuid, order.vm.meta.id, wish)
+async def _hand_over(order: Order, store: Store, intent: Intent) -> int:
+    """Leaves the intent for the process that holds the store, and waits for what comes of it."""
+    store.requests.leave(order.desired.data_center.uuid, order.vm.meta.id, intent)
     began_s, state = time.monotonic(), "waiting"
     while state not in ENDED:
         await asyncio.sleep(POLL_S)
-        found = store.requests.find(wish.id)
+        found = store.requests.find(intent.id)
         assert found is not None
         if found.state == "taken" and not order.wait:
             break
         if found.state == "waiting" and time.monotonic() - began_s > TAKEN_UP_S:
-            store.requests.answer(wish.id, "refused", "nobody took it up")
+            store.requests.answer(intent.id, "refused", "nobody took it up")
             raise CommandError(
-                "refused: another process applies plans with this store and takes up no wishes; "
+                "refused: another process applies plans with this store and takes up no intents; "
                 "wait for its end, or end it with `ostler cancel`",
                 Status.REFUSED,
             )
         if found.state != state and found.state == "taken":
             typer.echo("the running loop has taken it up", err=True)
         state = found.state
-    return _end_of_wish(order, store, wish)
+    return _end_of_intent(order, store, intent)
 
 
-def _end_of_wish(order: Order, store: Store, wish: Intent) -> int:
-    """What came of a wish that was handed over, as text and exit status."""
-    found = store.requests.find(wish.id)
+def _end_of_intent(order: Order, store: Store, intent: Intent) -> int:
+    """What came of an intent that was handed over, as text and exit status."""
+    found = store.requests.find(intent.id)
     assert found is not None
     if found.state in ("refused", "failed"):
         status = Status.REFUSED if found.state == "refused" else Status.FAILED

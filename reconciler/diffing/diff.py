@@ -34,7 +34,7 @@ def diff_data_center(
     """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once.
 
     doubtful: objects whose identity a person must settle first; nothing is planned for them. asked: VMs in whose
-    records `observed` holds a wish that is not on storage yet. quiet: VMs and disks of which the pass before found
+    records `observed` holds an intent that is not on storage yet. quiet: VMs and disks of which the pass before found
     nothing to say, and of which nothing has changed since; they are not looked at again.
     """
     in_use = bridges_in_use(desired, observed)

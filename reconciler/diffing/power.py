@@ -3,7 +3,7 @@
 from nodeagent.wire.records import Run
 from reconciler.model.change import Power, Reason
 from reconciler.model.desired import RunPolicy, VirtualMachine
-from reconciler.model.intents import power_wish
+from reconciler.model.intents import power_intent
 from reconciler.model.observed import Presence, VmObservation
 
 FAILURES = frozenset({"destroyed", "crashed", "failed", "host-lost", "unknown"})
@@ -11,14 +11,14 @@ FAILURES = frozenset({"destroyed", "crashed", "failed", "host-lost", "unknown"})
 
 
 def power_of(vm: VirtualMachine, seen: VmObservation | None) -> tuple[Power, Reason]:
-    """What the VM's power is to become, and by which rule. A wish that no manifest forbids goes before the policy.
+    """What the VM's power is to become, and by which rule. An intent that no manifest forbids goes before the policy.
 
-    A wish to restart wants the VM to run, also where a crash came between its stop and its start.
+    An intent to restart wants the VM to run, also where a crash came between its stop and its start.
     """
     record = seen.record if seen else None
-    wish = power_wish(vm, record)
-    if wish is not None:
-        return (Power.STOP if wish.action == "stop" else Power.RUN), Reason("intent", wish.id)
+    intent = power_intent(vm, record)
+    if intent is not None:
+        return (Power.STOP if intent.action == "stop" else Power.RUN), Reason("intent", intent.id)
     if vm.run_policy is RunPolicy.STOPPED:
         return Power.STOP, Reason("run-policy", "Stopped")
     if vm.run_policy is RunPolicy.ALWAYS:

@@ -6,9 +6,10 @@ from nodeagent.wire.guest import GuestConfig
 from reconciler.diffing.compare import compare_guest, same_guest
 from reconciler.diffing.context import DiffContext, Finding
 from reconciler.diffing.doubts import describe_doubt
+from reconciler.diffing.reach import block_beyond_reach, find_beyond_reach, key_of
 from reconciler.model.change import Blocked, Change, Deferred, Drift, Effect, FieldChange, Reason, Verb
 from reconciler.model.desired import RestartPolicy, VirtualMachine
-from reconciler.model.intents import is_as_asked, move_wish, pause_wish, power_wish
+from reconciler.model.intents import is_as_asked, move_intent, pause_intent, power_intent
 from reconciler.model.observed import VmObservation
 from reconciler.model.placement import ASKED, Assignment, Outcome
 
@@ -29,6 +30,10 @@ def diff_running(
     pending = tuple(one for one in differing if one.effect is Effect.NEXT_START)
     why = _reason_to_restart(vm, seen, pending)
     restarts = why is not None
+    beyond = find_beyond_reach(context, seen.host, guest, (*live, *(pending if restarts else ())))
+    if beyond:
+        yield block_beyond_reach(vm.meta.id, seen.host, beyond)
+        live, restarts = tuple(one for one in live if key_of(one) not in beyond), False
     if assignment is not None and not leaves and assignment.dropped:
         grows = tuple(one for one in live if _grows(one))
         yield from _no_room(assignment, (*grows, *(pending if restarts else ())))
@@ -83,10 +88,10 @@ def _is_as_declared(
 def _reason_to_restart(
     vm: VirtualMachine, seen: VmObservation, pending: tuple[FieldChange, ...]
 ) -> Reason | None:
-    """A person's wish, or changes that its manifest lets restart it."""
-    wish = power_wish(vm, seen.record)
-    if wish is not None and wish.action == "reboot":
-        return Reason("intent", wish.id)
+    """A person's intent, or changes that its manifest lets restart it."""
+    intent = power_intent(vm, seen.record)
+    if intent is not None and intent.action == "reboot":
+        return Reason("intent", intent.id)
     if pending and vm.restart_policy is RestartPolicy.WHEN_NEEDED:
         return Reason("restart-when-needed", "spec.restartPolicy")
     return None
@@ -95,17 +100,17 @@ def _reason_to_restart(
 def _reason_to_move(
     context: DiffContext, vm: VirtualMachine, seen: VmObservation, assignment: Assignment
 ) -> Reason:
-    """The rule by which placement moves it; of a person's wish with its id."""
-    wish = move_wish(context.desired, vm, seen.record, seen.host)
-    return Reason(assignment.because, wish.id if wish and assignment.because == ASKED else "")
+    """The rule by which placement moves it; of a person's intent with its id."""
+    intent = move_intent(context.desired, vm, seen.record, seen.host)
+    return Reason(assignment.because, intent.id if intent and assignment.because == ASKED else "")
 
 
 def _pause(vm: VirtualMachine, seen: VmObservation) -> Iterator[Change]:
     """Pausing or resuming a guest that is not yet as a person asked."""
-    wish, state = pause_wish(seen.record), seen.guest.state if seen.guest else None
-    if wish is not None and state in ("running", "paused") and not is_as_asked(wish, state):
-        verb = Verb.PAUSE if wish.action == "pause" else Verb.RESUME
-        yield Change(vm.meta.id, verb, (Reason("intent", wish.id),), host=seen.host)
+    intent, state = pause_intent(seen.record), seen.guest.state if seen.guest else None
+    if intent is not None and state in ("running", "paused") and not is_as_asked(intent, state):
+        verb = Verb.PAUSE if intent.action == "pause" else Verb.RESUME
+        yield Change(vm.meta.id, verb, (Reason("intent", intent.id),), host=seen.host)
 
 
 def objection_to_power(context: DiffContext, vm: VirtualMachine, seen: VmObservation) -> Blocked | None:

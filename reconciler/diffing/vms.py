@@ -13,7 +13,7 @@ from reconciler.diffing.records import UndecidedError, vm_record
 from reconciler.diffing.running import diff_running, dropped, objection_to_disks, objection_to_power
 from reconciler.model.change import Blocked, Change, Drift, Power, Reason, Verb
 from reconciler.model.desired import VirtualMachine
-from reconciler.model.intents import PAUSING, POWER, end_intents, is_as_asked, open_intent, pause_wish
+from reconciler.model.intents import PAUSING, POWER, end_intents, is_as_asked, open_intent, pause_intent
 from reconciler.model.observed import Presence, VmObservation
 from reconciler.model.placement import Assignment
 
@@ -40,7 +40,7 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
     except UndecidedError as error:
         advice = "bring a host of the cluster back, or name the value in the manifest"
         return VmDiff((Blocked(vm.meta.id, str(error), advice),))
-    record = _with_ended_wishes(record, seen)
+    record = _with_ended_intents(record, seen)
     run = record.run.number if record.run else 0
     running = seen is not None and seen.presence is Presence.RUNNING
     guest = expected_guest(
@@ -56,12 +56,12 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
     return VmDiff(findings, guest, record)
 
 
-def _with_ended_wishes(record: VmRecord, seen: VmObservation | None) -> VmRecord:
-    """The record with wishes marked as done that the running guest fulfils: it is paused, or goes on, as asked; or it
+def _with_ended_intents(record: VmRecord, seen: VmObservation | None) -> VmRecord:
+    """The record with intents marked as done that the running guest fulfils: it is paused, or goes on, as asked; or it
     runs although somebody asked to start it, who must not have it start again when it ends."""
     if seen is None or seen.guest is None or not record.intents:
         return record
-    pausing, power = pause_wish(record), open_intent(record, POWER)
+    pausing, power = pause_intent(record), open_intent(record, POWER)
     if pausing is not None and is_as_asked(pausing, seen.guest.state):
         record = replace(record, intents=end_intents(record, PAUSING))
     if power is not None and power.action == "start":

@@ -6,7 +6,7 @@ from nodeagent.wire.guest import GuestConfig
 from reconciler.model.capacity import footprint_after, guest_footprint
 from reconciler.model.change import Identities, Power
 from reconciler.model.desired import Desired, Mobility, VirtualMachine
-from reconciler.model.intents import move_wish
+from reconciler.model.intents import move_intent
 from reconciler.model.observed import Observed, Presence, VmObservation
 from reconciler.model.placement import ASKED, Assignment, Outcome, Placement, turn_of
 from reconciler.placement.demand import VmDemand, demand_of
@@ -63,7 +63,7 @@ def reason_to_leave(desired: Desired, vm: VirtualMachine, seen: VmObservation) -
     declared = desired.hosts.get(host or "")
     if declared is None:
         return None
-    if move_wish(desired, vm, seen.record, host) is not None:
+    if move_intent(desired, vm, seen.record, host) is not None:
         return ASKED
     if declared.maintenance:
         return "host-in-maintenance"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from reconciler.model.capacity import footprint_after, guest_footprint, vm_footprint
 from reconciler.model.change import Identities
 from reconciler.model.desired import Desired, VirtualMachine
-from reconciler.model.intents import move_wish
+from reconciler.model.intents import move_intent
 from reconciler.model.observed import Observed, Presence, VmObservation
 
 VCPU_LOAD_PERCENT = 10
@@ -46,7 +46,7 @@ def demand_of(desired: Desired, observed: Observed, identities: Identities, vm: 
     cluster = desired.clusters[vm.cluster]
     config = seen.guest.config if seen and running and seen.guest else None
     taken = guest_footprint(config) if config else 0
-    wish = move_wish(desired, vm, record, seen.host) if seen and running else None
+    intent = move_intent(desired, vm, record, seen.host) if seen and running else None
     return VmDemand(
         vm=vm.meta.id,
         memory_bytes=footprint_after(vm, config) if config else vm_footprint(vm),
@@ -62,8 +62,8 @@ def demand_of(desired: Desired, observed: Observed, identities: Identities, vm: 
         bound=_bound(desired, vm, seen) if vm.tpm and not running else frozenset(),
         current=seen.host if seen and running else None,
         released_bytes=taken,
-        away=wish is not None,
-        destination=wish.host if wish else None,
+        away=intent is not None,
+        destination=intent.host if intent else None,
     )
 
 

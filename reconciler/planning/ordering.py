@@ -13,7 +13,7 @@ from reconciler.model.names import step_id
 from reconciler.model.plan import Edge, Step
 from reconciler.planning.context import PlanContext
 from reconciler.planning.room import edges_for_room
-from reconciler.planning.steps import END_WISH
+from reconciler.planning.steps import END_INTENT
 
 LIVE_KINDS = frozenset(
     {
@@ -253,7 +253,7 @@ CHAIN = {
     "live": "change",
     "pause-vm": "pause",
     "resume-vm": "pause",
-    "end-wish": "end-of-wish",
+    "end-intent": "end-of-intent",
     "migrate-vm": "migration",
     "live-there": "change",
     "start-vm": "start",
@@ -280,8 +280,8 @@ def _one_vm_in_order(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]
 
 def _link(step: Step, moved_from: str | None) -> str:
     """Which link of the chain a step is; a live change on the host to which the VM moves comes after the move."""
-    if step.kind == "write-vm-record" and step.id == step_id(step.object, END_WISH):
-        return "end-wish"
+    if step.kind == "write-vm-record" and step.id == step_id(step.object, END_INTENT):
+        return "end-intent"
     if step.kind not in LIVE_KINDS:
         return step.kind
     return "live" if moved_from in (None, step.host) else "live-there"

@@ -9,8 +9,8 @@ from reconciler.model.change import Change, Disruption, Reason
 from reconciler.model.names import step_id
 from reconciler.model.plan import Estimate, Step
 
-END_WISH = "end-wish"
-"""The verb of the step that marks a person's wish as done in the VM's record; it comes late among its VM's steps."""
+END_INTENT = "end-intent"
+"""The verb of the step that marks a person's intent as done in the VM's record; it comes late among its VM's steps."""
 
 
 def make_step(

@@ -1,6 +1,6 @@
-"""What other commands ask of the process that applies plans with this store: wishes about VMs, and what came of them.
+"""What other commands ask of the process that applies plans with this store: intents about VMs, and what came of them.
 
-While `ostler run` holds the store, `ostler vm` leaves its wish here, and the loop takes it up within a second.
+While `ostler run` holds the store, `ostler vm` leaves its intent here, and the loop takes it up within a second.
 """
 
 from collections.abc import Callable
@@ -17,38 +17,38 @@ from reconciler.store.tables import REQUESTS
 KEEP_REQUESTS = 1000
 
 RequestState = Literal["waiting", "taken", "done", "refused", "failed"]
-"""taken: the wish stands in the VM's record. done, refused, failed: the end, with why in `detail`."""
+"""taken: the intent stands in the VM's record. done, refused, failed: the end, with why in `detail`."""
 
 ENDED = frozenset({"done", "refused", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One wish. data_center: uuid; vm: object id."""
+    """One intent. data_center: uuid; vm: object id."""
 
     sequence: int
     data_center: str
     vm: str
-    wish: Intent
+    intent: Intent
     state: RequestState
     detail: str
 
 
 class Requests:
-    """Wishes left for another process. Every method raises StoreError."""
+    """Intents left for another process. Every method raises StoreError."""
 
     def __init__(self, database: Database, wallclock: Callable[[], int]) -> None:
         self._database = database
         self._wallclock = wallclock
 
-    def leave(self, data_center: str, vm: str, wish: Intent) -> None:
-        """Leave a wish for the process that applies."""
+    def leave(self, data_center: str, vm: str, intent: Intent) -> None:
+        """Leave an intent for the process that applies."""
         with self._database.writing() as connection:
             row = REQUESTS.insert().values(
                 data_center=data_center,
                 vm=vm,
-                intent=wish.id,
-                body=encode(wish).decode(),
+                intent=intent.id,
+                body=encode(intent).decode(),
                 state="waiting",
                 detail="",
                 wallclock_ms=self._wallclock(),
@@ -60,18 +60,18 @@ class Requests:
                 )
 
     def answer(self, intent: str, state: RequestState, detail: str = "") -> None:
-        """Say what came of a wish."""
+        """Say what came of an intent."""
         with self._database.writing() as connection:
             mine = REQUESTS.c.intent == intent
             connection.execute(REQUESTS.update().where(mine).values(state=state, detail=detail))
 
     def find(self, intent: str) -> Request | None:
-        """A wish by its id."""
+        """An intent by its id."""
         found = self._select(REQUESTS.c.intent == intent)
         return found[0] if found else None
 
     def open(self, data_center: str) -> tuple[Request, ...]:
-        """Wishes of a data center (uuid) that have not come to an end, oldest first."""
+        """Intents of a data center (uuid) that have not come to an end, oldest first."""
         return self._select(
             (REQUESTS.c.data_center == data_center) & REQUESTS.c.state.in_(("waiting", "taken"))
         )

@@ -1,4 +1,4 @@
-"""Pausing and resuming a guest because a person asked, and marking the wish in its record as done."""
+"""Pausing and resuming a guest because a person asked, and marking the intent in its record as done."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,11 +9,11 @@ from reconciler.model.change import Change, Disruption, Verb
 from reconciler.model.intents import PAUSING, end_intents
 from reconciler.model.plan import Step
 from reconciler.planning.context import PlanContext
-from reconciler.planning.steps import END_WISH, make_step
+from reconciler.planning.steps import END_INTENT, make_step
 
 
 def plan_pause(context: PlanContext, change: Change) -> Iterator[Step]:
-    """The order, then the record. A crash in between leaves the wish open: the next plan finds the guest as asked and
+    """The order, then the record. A crash in between leaves the intent open: the next plan finds the guest as asked and
     only writes the record."""
     seen, pausing = context.seen(change.object), change.verb is Verb.PAUSE
     assert seen is not None
@@ -33,7 +33,7 @@ def plan_pause(context: PlanContext, change: Change) -> Iterator[Step]:
     yield make_step(
         change,
         WriteVmRecord(context.master, ended),
-        verb=END_WISH,
+        verb=END_INTENT,
         host=context.worker_for(context.master, change.host, also=record.copy_domain),
         summary=f"write its record: it was {'paused' if pausing else 'resumed'} as asked",
     )

@@ -1,4 +1,4 @@
-"""`ostler run`: data centers are kept as declared, wishes are taken up, and the end leaves nothing half done."""
+"""`ostler run`: data centers are kept as declared, intents are taken up, and the end leaves nothing half done."""
 
 import asyncio
 import signal
@@ -115,17 +115,17 @@ def test_a_quiet_loop_says_nothing_twice(applied: Desk) -> None:
     assert len([line for line in loop.lines if "blocked" in line]) == 1
 
 
-def test_a_wish_that_was_left_is_taken_up_and_answered(applied: Desk) -> None:
+def test_a_intent_that_was_left_is_taken_up_and_answered(applied: Desk) -> None:
     loop = Loop(applied)
     center = "58cfb470-02f3-03d7-0386-0000000003bc"
-    wish = Intent("11111111-1111-4111-8111-111111111111", "stop", run=1)
+    intent = Intent("11111111-1111-4111-8111-111111111111", "stop", run=1)
 
     def leave() -> bool:
-        loop.store.requests.leave(center, "vm/web-1", wish)
+        loop.store.requests.leave(center, "vm/web-1", intent)
         return True
 
     def state() -> str:
-        found = loop.store.requests.find(wish.id)
+        found = loop.store.requests.find(intent.id)
         return found.state if found else ""
 
     states: list[str] = []
@@ -135,20 +135,22 @@ def test_a_wish_that_was_left_is_taken_up_and_answered(applied: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "why"),
+    ("intent", "why"),
     [
         (Intent("11111111-1111-4111-8111-111111111111", "start", run=1), "runPolicy: Stopped"),
         (Intent("11111111-1111-4111-8111-111111111111", "migrate", host="host/h9", run=1), "host/h9"),
     ],
 )
-def test_a_wish_that_the_manifests_forbid_is_refused(applied: Desk, wish: Intent, why: str) -> None:
+def test_a_intent_that_the_manifests_forbid_is_refused(applied: Desk, intent: Intent, why: str) -> None:
     applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
     loop = Loop(applied)
-    loop.store.requests.leave("58cfb470-02f3-03d7-0386-0000000003bc", "vm/web-1", wish)
+    loop.store.requests.leave("58cfb470-02f3-03d7-0386-0000000003bc", "vm/web-1", intent)
     found: list[Any] = []
 
     loop.until(
-        lambda: found.append(loop.store.requests.find(wish.id)) or found[-1].state not in ("waiting", "taken")
+        lambda: (
+            found.append(loop.store.requests.find(intent.id)) or found[-1].state not in ("waiting", "taken")
+        )
     )
 
     assert found[-1].state == "refused"

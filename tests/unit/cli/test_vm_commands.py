@@ -150,7 +150,7 @@ def test_a_vm_that_was_never_made_is_applied_first(desk: Desk) -> None:
     assert "ostler" in result.err
 
 
-def test_a_move_that_no_host_can_take_is_told_and_leaves_no_wish(applied: Desk) -> None:
+def test_a_move_that_no_host_can_take_is_told_and_leaves_no_intent(applied: Desk) -> None:
     here = applied.where("vm/web-1")
     for name, host in applied.world.hosts.items():
         if name != here:
@@ -163,7 +163,7 @@ def test_a_move_that_no_host_can_take_is_told_and_leaves_no_wish(applied: Desk) 
     assert not record(applied).intents
 
 
-def test_without_waiting_the_wish_is_left_for_the_next_apply(applied: Desk) -> None:
+def test_without_waiting_the_intent_is_left_for_the_next_apply(applied: Desk) -> None:
     result = applied("vm", "stop", "web-1", "-f", "--yes", "--no-wait")
 
     assert result.status == 0
@@ -186,7 +186,7 @@ def test_unknown_vms_and_hosts_are_told_with_those_that_there_are(applied: Desk)
     assert (result.status, "host/h1" in result.err) == (1, True)
 
 
-def test_a_wish_whose_apply_was_killed_is_carried_out_by_the_next_one_and_only_once(applied: Desk) -> None:
+def test_a_intent_whose_apply_was_killed_is_carried_out_by_the_next_one_and_only_once(applied: Desk) -> None:
     run = applied.guest("vm/web-1").config.run
     applied("vm", "reboot", "web-1", "-f", "--yes", "--no-wait")
 
@@ -195,7 +195,7 @@ def test_a_wish_whose_apply_was_killed_is_carried_out_by_the_next_one_and_only_o
     assert applied.guest("vm/web-1").config.run == run + 1
 
 
-def test_a_wish_to_start_a_vm_that_runs_by_then_is_over(applied: Desk) -> None:
+def test_a_intent_to_start_a_vm_that_runs_by_then_is_over(applied: Desk) -> None:
     applied("vm", "stop", "web-1", "-f", "--yes", "--no-wait")
     applied("vm", "start", "web-1", "-f", "--yes", "--no-wait")
     applied("apply", "-f", "--yes")

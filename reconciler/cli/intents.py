@@ -1,4 +1,4 @@
-"""A person's words about one VM as a wish for its record, or why there is nothing to ask for. `vm` calls it."""
+"""A person's words about one VM as an intent for its record, or why there is nothing to ask for. `vm` calls it."""
 
 import uuid
 from dataclasses import dataclass
@@ -68,9 +68,9 @@ def find_destination(desired: Desired, name: str | None) -> str | None:
     return wanted
 
 
-def refuse_contradiction(desired: Desired, places: Places, vm: VirtualMachine, wish: Intent) -> None:
-    """Ends the command if the manifests forbid the wish, naming file and line."""
-    found = contradiction(desired, vm, wish)
+def refuse_contradiction(desired: Desired, places: Places, vm: VirtualMachine, intent: Intent) -> None:
+    """Ends the command if the manifests forbid the intent, naming file and line."""
+    found = contradiction(desired, vm, intent)
     if found is None:
         return
     where = places.find(found.object, found.field)
@@ -86,16 +86,16 @@ def look_at(done: Pass, vm: VirtualMachine, action: IntentAction, host: str | No
     return Asked(vm, action, host, seen, done.powers[vm.meta.id])
 
 
-def make_wish(asked: Asked) -> Intent:
-    """The wish, new and for the VM's present run."""
+def make_intent(asked: Asked) -> Intent:
+    """The intent, new and for the VM's present run."""
     return Intent(str(uuid.uuid4()), asked.action, asked.host, run=run_number(asked.record))
 
 
 def needless(asked: Asked) -> str:
     """Why nothing need be done: the VM is as it is asked to be, and nothing is about to change that."""
     where = asked.seen.host if asked.seen else None
-    wish = open_intent(asked.record, POWER)
-    if asked.action == "start" and asked.runs and (wish is None or wish.action == "start"):
+    intent = open_intent(asked.record, POWER)
+    if asked.action == "start" and asked.runs and (intent is None or intent.action == "start"):
         return f"it runs already, on {where}" + (
             " (paused: `ostler vm resume`)" if asked.state == "paused" else ""
         )
