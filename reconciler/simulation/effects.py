@@ -37,6 +37,7 @@ from nodeagent.wire.arguments import (
     WriteVmRecord,
 )
 from nodeagent.wire.facts import NetworkFacts
+from nodeagent.wire.guest import NicConfig
 from nodeagent.wire.records import VolumeFacts
 from reconciler.simulation.guests import boot_guest, home_guest, reboot_guest, stop_guest
 from reconciler.simulation.host import SimulatedHost
@@ -228,8 +229,16 @@ def _cpus(_world: World, host: SimulatedHost, args: SetVmCpus, _key: str) -> Out
     return {}
 
 
+def _need_bridge(host: SimulatedHost, nic: NicConfig) -> None:
+    """Raises SimulationFault if there is no bridge, or one of somebody else's, where a card is to be plugged in."""
+    bridge = host.networks.get(nic.bridge)
+    if bridge is None or bridge.network is None:
+        raise SimulationFault(f"there is no bridge {nic.bridge} of ours on {host.id}")
+
+
 def _update_nic(_world: World, host: SimulatedHost, args: UpdateNic, _key: str) -> Outputs:
     guest = home_guest(host, args.vm)
+    _need_bridge(host, args.after)
     nics = tuple(args.after if nic.name == args.before.name else nic for nic in guest.config.nics)
     guest.config = replace(guest.config, nics=nics)
     return {}
@@ -237,6 +246,7 @@ def _update_nic(_world: World, host: SimulatedHost, args: UpdateNic, _key: str) 
 
 def _attach_nic(_world: World, host: SimulatedHost, args: AttachNic, _key: str) -> Outputs:
     guest = home_guest(host, args.vm)
+    _need_bridge(host, args.nic)
     guest.config = replace(guest.config, nics=(*guest.config.nics, args.nic))
     return {}
 

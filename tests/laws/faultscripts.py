@@ -13,6 +13,7 @@ import yaml
 from reconciler.model.desired import RunPolicy
 from reconciler.simulation.clock import run_in_virtual_time
 from reconciler.simulation.script import Event, ScriptError, parse_script
+from reconciler.simulation.world import BrokenPromiseError
 from tests.scenarios.manifests import CaseError
 from tests.timelines.appliers import SimulatedApplier
 from tests.timelines.cases import Timeline, make_timeline, readable, render_log
@@ -134,9 +135,12 @@ async def _run(script: Script) -> str:
     line = make_timeline(Manifests(["center", *script.hosts], list(script.objects)))
     errors: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(str(context)))
-    await _play(line, parse_script(script.lines))
-    await _end_faults(line, script)
-    doubt = await _converge(line, script)
+    try:
+        await _play(line, parse_script(script.lines))
+        await _end_faults(line, script)
+        doubt = await _converge(line, script)
+    except BrokenPromiseError:
+        doubt = ""  # the world has written it down
     faults = [*line.world.broken, *errors, *([doubt] if doubt else [])]
     log = render_log(line)
     if faults:
