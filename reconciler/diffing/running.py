@@ -7,7 +7,6 @@ from reconciler.diffing.compare import compare_guest, same_guest
 from reconciler.diffing.context import DiffContext, Finding
 from reconciler.diffing.doubts import describe_doubt
 from reconciler.diffing.reach import block_beyond_reach, find_beyond_reach, key_of
-from reconciler.diffing.reach import block_beyond_reach, find_beyond_reach, key_of
 from reconciler.model.change import Blocked, Change, Deferred, Drift, Effect, FieldChange, Reason, Verb
 from reconciler.model.desired import RestartPolicy, VirtualMachine
 from reconciler.model.intents import is_as_asked, move_intent, pause_intent, power_intent
@@ -31,10 +30,6 @@ def diff_running(
     pending = tuple(one for one in differing if one.effect is Effect.NEXT_START)
     why = _reason_to_restart(vm, seen, pending)
     restarts = why is not None
-    beyond = find_beyond_reach(context, seen.host, guest, (*live, *(pending if restarts else ())))
-    if beyond:
-        yield block_beyond_reach(vm.meta.id, seen.host, beyond)
-        live, restarts = tuple(one for one in live if key_of(one) not in beyond), False
     beyond = find_beyond_reach(context, seen.host, guest, (*live, *(pending if restarts else ())))
     if beyond:
         yield block_beyond_reach(vm.meta.id, seen.host, beyond)
