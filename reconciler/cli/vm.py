@@ -1,7 +1,6 @@
 """`ostler vm`: what a person asks of one VM, kept as an intent in its record and carried out like any plan."""
 
 import asyncio
-import time
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -173,7 +172,7 @@ async def _do(order: Order, store: Store, applier: Applier, *, held: bool) -> in
         show_plan_text(plan)
         if not held:
             agree(f"Ask the running loop to {order.action} {order.vm.meta.id}?", yes=order.yes)
-            return await _hand_over(order, store, intent)
+            return await _hand_over(order, store, _as_shown(order, plan, intent))
         refuse(estate, plan, fresh)
         agree(f"{order.action.capitalize()} {order.vm.meta.id}?", yes=order.yes)
         outcome = await carry_out(estate, plan, fresh)
@@ -214,17 +213,28 @@ def _ending(order: Order) -> str:
     return f"{order.vm.meta.id}: noted; the next `ostler apply`, or the running loop, does it"
 
 
+def _as_shown(order: Order, plan: Plan, intent: Intent) -> Intent:
+    """The intent with the destination that was shown, so that the loop chooses no other."""
+    move = next((step for step in plan.steps if step.kind == "migrate-vm"), None)
+    if move is None:
+        return intent
+    uuid = move.args["destination"]
+    host = next((name for name, one in order.desired.hosts.items() if one.uuid == uuid), None)
+    return replace(intent, host=host)
+
+
 async def _hand_over(order: Order, store: Store, intent: Intent) -> int:
     """Leaves the intent for the process that holds the store, and waits for what comes of it."""
     store.requests.leave(order.desired.data_center.uuid, order.vm.meta.id, intent)
-    began_s, state = time.monotonic(), "waiting"
+    now = asyncio.get_running_loop().time
+    began_s, state = now(), "waiting"
     while state not in ENDED:
         await asyncio.sleep(POLL_S)
         found = store.requests.find(intent.id)
         assert found is not None
         if found.state == "taken" and not order.wait:
             break
-        if found.state == "waiting" and time.monotonic() - began_s > TAKEN_UP_S:
+        if found.state == "waiting" and now() - began_s > TAKEN_UP_S:
             store.requests.answer(intent.id, "refused", "nobody took it up")
             raise CommandError(
                 "refused: another process applies plans with this store and takes up no intents; "

@@ -1,5 +1,6 @@
 """`ostler vm`: what a person asks of one VM is written down, done once, and nothing else is."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -205,3 +206,36 @@ def test_a_intent_to_start_a_vm_that_runs_by_then_is_over(applied: Desk) -> None
     applied("apply", "-f", "--yes")
 
     assert applied.where("vm/web-1") is None
+
+
+def test_while_somebody_else_applies_who_takes_up_nothing_the_intent_is_refused(applied: Desk) -> None:
+    store = applied.store()
+    with store.exclusive("ostler apply"):
+        result = applied("vm", "stop", "web-1", "-f", "--yes")
+    store.close()
+
+    assert result.status == 5
+    assert "takes up no intents" in result.err
+    assert applied.where("vm/web-1") is not None
+
+
+def test_the_running_loop_is_handed_the_intent_and_its_answer_is_shown(
+    applied: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = applied.store()
+    left: list[object] = []
+
+    def take_up(_delay: float) -> object:
+        for one in store.requests.open("58cfb470-02f3-03d7-0386-0000000003bc"):
+            left.append(one.intent)
+            store.requests.answer(one.intent.id, "failed", "the guest does not react")
+        return sleep(_delay)
+
+    sleep = asyncio.sleep
+    monkeypatch.setattr("reconciler.cli.vm.asyncio.sleep", take_up)
+    with store.exclusive("ostler run"):
+        result = applied("vm", "migrate", "web-1", "-f", "--yes")
+    store.close()
+
+    assert (result.status, "the guest does not react" in result.err) == (4, True)
+    assert [one.host for one in left] == ["host/h2"]  # type: ignore[attr-defined]  # the one that was shown
