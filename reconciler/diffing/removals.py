@@ -77,6 +77,12 @@ def diff_vanished(context: DiffContext, record: VmRecord | DiskRecord) -> Iterat
         )
     elif isinstance(record, VmRecord):
         yield from _remove_vm(context, record)
+    elif context.observed.disks[record.image].volume is None:
+        yield Blocked(
+            record.object,
+            "its image is missing on storage, or its domain could not be read, so there is nothing to remove",
+            "bring the domain back, or put the image back from a backup; its record stays",
+        )
     else:
         yield Change(record.object, Verb.REMOVE, (Reason("consent", uuid),))
 

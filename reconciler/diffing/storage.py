@@ -117,7 +117,7 @@ def _existing(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterat
         yield Blocked(
             disk.meta.id,
             "its record exists, and its image is missing on storage",
-            "restore the image from a backup; or remove the disk's manifest with consent, then declare it anew",
+            "put the image back from a backup; or declare a new disk under another name",
         )
         return
     if not seen.volume.legal:
