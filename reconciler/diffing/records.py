@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 
 from nodeagent.wire.facts import HostCapabilities
@@ -152,6 +153,7 @@ def _machine(
     return min((one.default_machine for one in found), key=_version)
 
 
+@cache
 def _version(machine: str) -> tuple[int, ...]:
     """`pc-q35-7.2` as (7, 2), so that 10.0 follows 9.2."""
     digits = machine.rpartition("-")[2]

@@ -54,12 +54,7 @@ class PlanContext:
 
         also: a second domain that it must reach.
         """
-        places = [self.domains.get(uuid) for uuid in (storage, also) if uuid is not None]
-        able = [
-            one
-            for one in self.workers
-            if all(domain is None or domain.host in (None, one) for domain in places)
-        ]
+        able = self._able(storage, also)
         if preferred in able:
             return str(preferred)
         maker = self.created.get(storage)
@@ -70,6 +65,14 @@ class PlanContext:
         if not found:
             raise PlanningError(f"no host that answers can reach storage domain {storage}")
         return found[0]
+
+    def _able(self, storage: str, also: str | None) -> tuple[str, ...]:
+        """Workers that reach one storage domain, or two."""
+        places = [self.domains.get(uuid) for uuid in (storage, also) if uuid is not None]
+        local = {domain.host for domain in places if domain is not None and domain.host is not None}
+        if not local:
+            return self.workers
+        return tuple(one for one in self.workers if local == {one})
 
     def is_connected(self, host: str, storage: str) -> bool:
         """Whether the host reports the storage domain as active now."""
