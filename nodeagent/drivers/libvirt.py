@@ -233,6 +233,10 @@ class Hypervisor:
         """How long the guest may stand still at the switch-over of a running migration."""
         self._change(vm, "set the downtime of", lambda domain: domain.migrateSetMaxDowntime(downtime_ms, 0))
 
+    def set_migration_bandwidth(self, vm: str, mib_per_s: int) -> None:
+        """How much of its memory a running migration may send in a second."""
+        self._change(vm, "set the bandwidth of", lambda domain: domain.migrateSetMaxSpeed(mib_per_s, 0))
+
     def job_progress(self, vm: str) -> JobProgress:
         """The job that runs on a domain; kind none without one."""
         return _progress(self._read(vm, "look at the job of", lambda domain: domain.jobStats(0)))

@@ -22,6 +22,7 @@ from nodeagent.operations.vm_migrating import (
     shown,
 )
 from nodeagent.operations.vm_places import RecordPlace, open_record
+from nodeagent.operations.vm_standstill import SLOWEST_MIB_PER_S, hold_still, loses_writes
 from nodeagent.wire.arguments import MigrateVm
 from nodeagent.wire.records import Run, RunHost
 
@@ -82,7 +83,12 @@ def _move(
     """Why it was given up, and libvirt's error; both None if the guest has left."""
     reason: str | None = None
     try:
+        still = loses_writes(host, wanted.vm)
+        if still:
+            request = replace(request, bandwidth_mib_per_s=SLOWEST_MIB_PER_S)
         call = host.hypervisor.begin_migration(wanted.vm, request)
+        if still:
+            hold_still(host, wanted.vm, wanted.bandwidth_mib_per_s, control, call.wait)
         reason = follow(host, wanted, control, call.wait)
         call.result()
     except OperationError as error:
@@ -134,7 +140,10 @@ def _recover(host: Host, wanted: MigrateVm, control: Control) -> bool | None:
         if run.number > wanted.run or run.closed is not None:
             return None
 
-        follow(host, wanted, control, over_by_looking(host, wanted.vm))
+        over = over_by_looking(host, wanted.vm)
+        if not over(0) and loses_writes(host, wanted.vm):
+            hold_still(host, wanted.vm, wanted.bandwidth_mib_per_s, control, over)
+        follow(host, wanted, control, over)
         outcome = judge(host, wanted.vm, left=False)
         _conclude(host, records, wanted, outcome)
         return {"moved": True, "stayed": False, "unclear": None}[outcome]

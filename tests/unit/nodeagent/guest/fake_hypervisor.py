@@ -204,6 +204,9 @@ class FakeHypervisor:
     def set_migration_downtime(self, vm: str, downtime_ms: int) -> None:
         self._domain("set_migration_downtime", vm)
 
+    def set_migration_bandwidth(self, vm: str, mib_per_s: int) -> None:
+        self._domain("set_migration_bandwidth", vm)
+
     def job_progress(self, vm: str) -> JobProgress:
         return self._domain("job_progress", vm).job
 
