@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from tests.fakes.fleet import DATA_CENTER, FakeAgent, uuid_of
 
 HOST = "11111111-2222-4333-8444-555555555501"
 OTHER = "11111111-2222-4333-8444-555555555502"
-QUICK = Limits(connect_s=1.0, quick_s=1.0, storage_s=1.0, silence_s=1.0, body_bytes=100_000)
+QUICK = Limits(connect_s=3.0, quick_s=3.0, storage_s=3.0, silence_s=3.0, body_bytes=100_000)
 
 Reply = Callable[[dict[str, Any], bytes], Awaitable[tuple[int, dict[str, str], bytes]]]
 
@@ -301,7 +301,7 @@ def test_a_slow_answer_is_silence_within_the_limit_and_others_are_not_delayed(wi
 
 def test_an_answer_over_the_limit_is_refused_without_reading_it_all(wire: Wire) -> None:
     with pytest.raises(AnswerRefusedError, match="longer than 100000 bytes"):
-        wire.run(always(200, b"[" * 50_000_000), ask)
+        wire.run(always(200, b"[" * 50_000_000), ask, limits=replace(QUICK, quick_s=30.0))
 
 
 def test_a_compressed_bomb_stays_packed(wire: Wire) -> None:
@@ -311,7 +311,7 @@ def test_a_compressed_bomb_stays_packed(wire: Wire) -> None:
         return 200, {"content-encoding": "gzip"}, bomb
 
     with pytest.raises(AnswerRefusedError, match="contract"):
-        wire.run(reply, ask, limits=Limits(quick_s=2.0))
+        wire.run(reply, ask, limits=replace(QUICK, quick_s=30.0))
 
 
 @pytest.mark.parametrize(
