@@ -17,6 +17,8 @@ from nodeagent.guestxml.reading import GuestReading, read_guest
 from nodeagent.wire.facts import GuestFacts
 from nodeagent.wire.guest import GuestConfig
 
+LOOKS = 3
+"""A QEMU process that libvirt does not list after so many looks is told as one."""
 BALLOON_PATIENCE_S = 60.0
 """A balloon that has not reached its target after so long shows as it is."""
 
@@ -65,8 +67,7 @@ class Guests:
         with self._lock:
             looked_at = time.monotonic()
             try:
-                rows = self._hypervisor.list_guests()
-                processes = self._hypervisor.list_processes()
+                rows, processes = self._look()
                 networks = dict(self._networks())
             except DriverError as error:
                 return GuestsSeen((), complete=False, processes=(), problem=error.summary)
@@ -78,6 +79,18 @@ class Guests:
             return GuestsSeen(
                 facts, complete=True, processes=tuple(sorted(processes)), autostarting=autostarting
             )
+
+    def _look(self) -> tuple[tuple[GuestRow, ...], Mapping[str, int]]:
+        """Domains and QEMU processes as they belong together. Raises DriverError.
+
+        A guest that begins or ends between the two looks is a process without a domain: it is looked for again.
+        """
+        for _attempt in range(LOOKS):
+            rows = self._hypervisor.list_guests()
+            processes = self._hypervisor.list_processes()
+            if processes.keys() <= {row.uuid for row in rows if row.running}:
+                break
+        return rows, processes
 
     def refresh_capacities(self) -> None:
         """Read every disk's size from QEMU; the sampling thread does so now and then. Raises DriverError."""
