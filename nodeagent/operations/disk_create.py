@@ -85,7 +85,7 @@ def _objection_to_files(image: Image, arguments: CreateDisk) -> str | None:
     if image.removed_name in image.names():
         return f"a removed disk has the image {image.uuid}; restore or purge it"
     metadata = read_volume_metadata(image.place, image.uuid, volume)
-    ours = {volume, f"{volume}.meta", f"{volume}.lease", f"{volume}.new"}
+    ours = {volume, f"{volume}.meta", f"{volume}.lease"}
     strangers = {name for name in image.files(image.uuid) - ours if not name.startswith(".ostler-new-")}
     if strangers:
         return f"disk image {image.uuid} holds {min(strangers)}"
@@ -123,9 +123,9 @@ def _run(host: Host, arguments: CreateDisk, control: Control) -> dict[str, Any]:
         return {}
     image = find_image(host, arguments.storage_domain, arguments.record.image)
     try:
-        _make(image, arguments, control)
+        _make(host, image, arguments, control)
     except OperationError:
-        _clear_away(image, arguments.record.volume)
+        _clear_away(host, image, arguments.record.volume)
         raise
     if not is_same(image.record, arguments.record):
         write_disk_record(image.place, stamp(arguments.record, control.key))
@@ -133,9 +133,15 @@ def _run(host: Host, arguments: CreateDisk, control: Control) -> dict[str, Any]:
     return {}
 
 
-def _make(image: Image, arguments: CreateDisk, control: Control) -> None:
+def _draft(host: Host, volume: str) -> str:
+    """The name under which this host makes a volume: another host that makes the same one has a file of its own."""
+    return f".ostler-new-{host.uuid}-{volume}"
+
+
+def _make(host: Host, image: Image, arguments: CreateDisk, control: Control) -> None:
     """Everything but the record; the metadata says ILLEGAL."""
     volume, metadata = arguments.record.volume, _wanted(arguments)
+    draft = _draft(host, volume)
     try:
         with open_directory(image.place, "images") as images:
             ensure_directory(images, image.uuid)
@@ -145,16 +151,16 @@ def _make(image: Image, arguments: CreateDisk, control: Control) -> None:
         write_volume_metadata(image.place, image.uuid, volume, metadata)
         with open_directory(image.place, "images", image.uuid) as directory:
             ensure_file(directory, f"{volume}.lease")
-            remove_quietly(directory, f"{volume}.new")
+            remove_quietly(directory, draft)
             create_image(
-                image.directory / f"{volume}.new",
+                image.directory / draft,
                 arguments.format,
                 arguments.capacity_bytes,
                 arguments.allocation == "preallocated",
                 control.remaining_ms(),
                 control.cancelled,
             )
-            _give_name(directory, f"{volume}.new", volume)
+            _give_name(directory, draft, volume)
     except OSError as error:
         raise OperationError(
             f"disk image {image.uuid} cannot be made: {error.strerror or error}", "see to the storage domain"
@@ -196,10 +202,10 @@ def _make_legal(image: Image, volume: str) -> None:
     write_volume_metadata(image.place, image.uuid, volume, replace(metadata, legality="LEGAL"))
 
 
-def _clear_away(image: Image, volume: str) -> None:
+def _clear_away(host: Host, image: Image, volume: str) -> None:
     """After a failure: leave nothing, unless the volume itself is there."""
     with suppress(OSError, OperationError), open_directory(image.place, "images", image.uuid) as directory:
-        remove_quietly(directory, f"{volume}.new")
+        remove_quietly(directory, _draft(host, volume))
         if not _is_made(image, volume):
             for name in (f"{volume}.lease", f"{volume}.meta"):
                 remove_quietly(directory, name)

@@ -191,6 +191,17 @@ def test_a_cancelled_creation_leaves_nothing(place: Path, order: Order) -> None:
     assert order(CREATE, CREATION, stopped=False) == ""
 
 
+def test_what_another_host_has_begun_of_the_same_disk_is_left_alone(place: Path, order: Order) -> None:
+    directory = place / "images" / IMAGE
+    directory.mkdir(parents=True)
+    begun = directory / f".ostler-new-another-host-{VOLUME}"
+    begun.write_bytes(b"half a header")
+
+    assert order(CREATE, CREATION) == ""
+    assert begun.read_bytes() == b"half a header"
+    assert (directory / VOLUME).stat().st_size > 13
+
+
 def test_a_creation_that_died_is_illegal_until_a_repeat_completes_it(
     place: Path, order: Order, host: Host, control: Any, interrupter: Any
 ) -> None:
