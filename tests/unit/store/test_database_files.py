@@ -163,7 +163,11 @@ def test_a_deleted_store_takes_no_more(tmp_path: Path) -> None:
 def test_only_one_process_applies_with_a_store(tmp_path: Path) -> None:
     first, second = open_store(tmp_path / "store.db"), open_store(tmp_path / "store.db")
 
-    with first.exclusive(), pytest.raises(StoreHeldError, match=r"`ostler apply` \(process"), second.exclusive():
+    with (
+        first.exclusive(),
+        pytest.raises(StoreHeldError, match=r"`ostler apply` \(process"),
+        second.exclusive(),
+    ):
         raise AssertionError("both may apply")
     with second.exclusive():
         pass
