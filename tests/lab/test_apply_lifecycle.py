@@ -19,7 +19,7 @@ def test_a_declared_vm_runs_and_nothing_is_left_to_do(estate: Estate) -> None:
     report = estate.report(vm, lambda one: one.heartbeat is not None and one.heartbeat.count > 1)
 
     assert report.cpus == 1
-    assert 90 * MIB // 1024 < report.memory_kib <= 128 * MIB // 1024
+    assert 64 * MIB // 1024 < report.memory_kib <= 128 * MIB // 1024
     assert report.disks["vda"] == (64 * MIB, False)
     assert list(report.nics) == list(estate.record(vm).macs.values())
     assert report.heartbeat is not None
