@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from reconciler.cli.crds import render_crds
+from reconciler.desired.reference import replace_reference
 from reconciler.planfile.decode import plan_schema
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +32,17 @@ def find_faults() -> list[str]:
     return faults
 
 
+def write_pages() -> None:
+    """Makes the generated pages anew."""
+    schema = json.dumps(plan_schema(), indent=2, sort_keys=True) + "\n"
+    (ROOT / "docs/plan.schema.json").write_text(schema, encoding="utf-8")
+    page = ROOT / "docs/manifests.md"
+    page.write_text(replace_reference(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 if __name__ == "__main__":
+    if "--write" in sys.argv:
+        write_pages()
     found = find_faults()
     print("\n".join(found) or "generated files and links: ok")
     sys.exit(bool(found))
