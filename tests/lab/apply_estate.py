@@ -35,6 +35,8 @@ from reconciler.planfile.decode import decode_plan
 DATA_CENTER = "5b1f6c0e-2d83-4a47-9a55-8f0c9d3e7a21"
 MIB = 1024 * 1024
 LIMIT_S = 60.0
+SLOW_MIGRATION = {"bandwidth": "8Mi", "stallTimeout": "2m"}
+"""A cluster's limits under which the migration of a small guest takes some seconds."""
 AGENT_STATE = "/var/lib/ostler-agent"
 PREFIXES = {"VirtualMachine": "vm", "Disk": "disk", "Host": "host", "LogicalNetwork": "net", "Cluster": "cluster",
             "StorageDomain": "sd", "DataCenter": "dc"}  # fmt: skip
@@ -187,6 +189,19 @@ class Estate:
         assert done.status in allowed, done
         return done
 
+    def apply_in_background(self, *words: str, home: Path | None = None) -> subprocess.Popen[str]:
+        """Apply the manifests as they are now, in a process of its own."""
+        return self.start_ostler("apply", "-f", str(self.write()), "--yes", *words, home=home)
+
+    def apply_until_settled(self, statuses: tuple[int, ...] = (0, 3)) -> None:
+        """Apply as an operator would, until nothing is left to do."""
+
+        def settled() -> bool:
+            self.apply(status=statuses)
+            return self.ostler("plan", "-f", str(self.write())).status == 0
+
+        wait_for(settled, "the declared state")
+
     def steps(self, *words: str) -> list[str]:
         """Ids of the steps that a plan has now."""
         return [step.id for step in self.plan(*words)[0].steps]
@@ -269,6 +284,17 @@ class Estate:
 
     # hosts
 
+    def agent_log(self, host: str) -> str:
+        """What the host's agent has logged so far."""
+        return self.lab.host(host).outside("/var/log/ostler/ostler-agent.log").read_text(errors="replace")
+
+    def migration_runs(self, vm: str, host: str) -> bool:
+        """Whether bytes of the VM flow from there."""
+        if self.uuid(vm) not in self.virsh(host, "list", "--uuid"):
+            return False
+        job = run_in(self.lab, host, ["virsh", "domjobinfo", self.uuid(vm)])
+        return "Data processed" in job.stdout
+
     def reset(self) -> None:
         """Back to a machine room as delivered: hosts booted anew, agents without a past, empty storage and store."""
         names = [host.name for host in self.lab.hosts]
@@ -285,8 +311,17 @@ class Estate:
         self.documents.clear()
         self.declare_base()
 
+    def forget_vm(self, vm: str) -> None:
+        """A VM without disks is gone for good, with its manifest and its record."""
+        self.virsh(self.home_of(vm), "destroy", self.uuid(vm))
+        shutil.rmtree(self.master / "master/vms" / self.uuid(vm))
+        del self.documents[vm]
+
     def discard_vms(self) -> None:
-        """No VM, disk or record is left: guests are destroyed and files deleted behind Ostler's back."""
+        """No VM, disk or record is left, and the rest is declared as at first.
+
+        Guests are destroyed and files deleted behind Ostler's back, so names are not to be used again in a module.
+        """
         for host in self.lab.hosts:
             for uuid in self.virsh(host.name, "list", "--all", "--uuid").split():
                 run_in(self.lab, host.name, ["virsh", "destroy", uuid])
@@ -296,6 +331,15 @@ class Estate:
                 shutil.rmtree(path)
         for identifier in [one for one in self.documents if one.startswith(("vm/", "disk/"))]:
             del self.documents[identifier]
+        self.declare_base()
+
+
+def finish(process: subprocess.Popen[str], statuses: tuple[int, ...], limit_s: float = 180) -> str:
+    """The end of a command with one of these exit statuses; what it said."""
+    out, err = process.communicate(timeout=limit_s)
+    assert process.returncode in statuses, out + err
+    assert "Traceback" not in err, err
+    return out + err
 
 
 def other_home(home: Path, path: Path) -> Path:
