@@ -6,6 +6,7 @@ Pids are not in it: each host's first process writes its own (`LabHost.init_file
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from reconciler.lab.model import Lab, LabHost
 
 STATE_FILE = "lab.json"
 FORMAT = 1
+LOCK_WAIT_S = 10.0
+LOCK_POLL_S = 0.1
 
 
 def read_lab(directory: Path) -> Lab | None:
@@ -81,11 +84,23 @@ def write_lab(lab: Lab) -> None:
 
 @contextmanager
 def lock_lab(directory: Path) -> Iterator[None]:
-    """Holds the lab for one `up` or `down`; refuses while another holds it."""
+    """Holds the lab for one `up` or `down`; refuses while another holds it.
+
+    What a killed command had started may hold the lab a moment longer, so the lock is waited for.
+    """
     lock = directory.absolute().with_name(f".{directory.name}.lock")
     with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise fail(f"another command works on the lab in {directory}", "wait for its end") from error
+        until = time.monotonic() + LOCK_WAIT_S
+        while not _try_lock(file.fileno()):
+            if time.monotonic() > until:
+                raise fail(f"another command works on the lab in {directory}", "wait for its end")
+            time.sleep(LOCK_POLL_S)
         yield
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

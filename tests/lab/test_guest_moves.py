@@ -141,7 +141,7 @@ def test_a_guest_that_does_not_converge_stays_and_the_record_names_only_its_host
     start(h1, config)
     before = h1.wait_for_report(config.uuid)
     with pytest.raises(OperationError, match="stayed on this host: it made no progress for 4 s") as caught:
-        h1.order(move(config, h2, 2, bandwidth_mib_per_s=8, downtime_ms=1, stall_ms=4_000))
+        h1.order(move(config, h2, 2, bandwidth_mib_per_s=3, downtime_ms=1, stall_ms=4_000))
 
     assert caught.value.settled
     guest = h1.guest(config.uuid)
