@@ -1,6 +1,6 @@
 """The lab guests' kernel and initramfs, built from the machine's packages into a cache; the same bytes each time.
 
-`lifecycle` puts them where hosts see them: /usr/share/ostler/guest/{vmlinuz,initrd}.
+`lifecycle` puts them where hosts see them: /usr/share/ostler/guest/{vmlinuz,vmlinux,initrd}; vmlinux starts faster.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from pathlib import Path
 from reconciler.lab.cpio import Entry, character_device, file, make_directory, pack, program
 from reconciler.lab.errors import fail
 from reconciler.lab.kernelmodules import ROOTS, collect_modules, find_kernel
+from reconciler.lab.kernelpayload import unpack_kernel
 
 PT_INTERP = 3
 _DIRECTORIES = ("bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lib", "lib/modules", "proc", "sys", "tmp")
@@ -24,9 +25,10 @@ _POWER_BUTTON = b"#!/bin/sh\nsync\nexec poweroff -f\n"
 
 @dataclass(frozen=True, slots=True)
 class GuestImage:
-    """What a guest boots: an x86-64 kernel image and an uncompressed initramfs."""
+    """What a guest boots: an x86-64 kernel image, packed and unpacked, and an uncompressed initramfs."""
 
     kernel: Path
+    unpacked: Path
     initrd: Path
     release: str
 
@@ -43,10 +45,10 @@ def build_guest_image(cache: Path, roots: Sequence[Path] = ROOTS) -> GuestImage:
     """
     kernel = find_kernel(roots)
     initrd = pack(_entries(kernel.modules))
-    digest = hashlib.sha256(initrd + kernel.release.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(initrd + f"{kernel.release} unpacked".encode()).hexdigest()[:16]
     directory = cache / f"guest-{digest}"
-    image = GuestImage(directory / "vmlinuz", directory / "initrd", kernel.release)
-    if not image.kernel.exists():
+    image = GuestImage(directory / "vmlinuz", directory / "vmlinux", directory / "initrd", kernel.release)
+    if not image.unpacked.exists():
         _write(image, kernel.image, initrd)
     return image
 
@@ -91,8 +93,9 @@ def _write(image: GuestImage, kernel: Path, initrd: bytes) -> None:
         new.mkdir()
         (new / "initrd").write_bytes(initrd)
         shutil.copyfile(kernel, new / "vmlinuz")
+        (new / "vmlinux").write_bytes(unpack_kernel(kernel.read_bytes()))
         try:
             new.rename(target)
         except OSError:  # another process made the same image meanwhile
-            if not image.kernel.exists():
+            if not image.unpacked.exists():
                 raise

@@ -91,6 +91,7 @@ def _provide_guest(lab: Lab, cache: Path) -> Lab:
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     shutil.copyfile(image.kernel, staging / "vmlinuz")
+    shutil.copyfile(image.unpacked, staging / "vmlinux")
     shutil.copyfile(image.initrd, staging / "initrd")
     shutil.copyfile(library, staging / "sharedfs.so")
     staging.rename(lab.guest)
