@@ -130,7 +130,7 @@ class Estate:
             "memory": "128Mi",
             "shutdownTimeout": "30s",
             "boot": {
-                "kernel": f"{GUEST_INSIDE}/vmlinuz",
+                "kernel": f"{GUEST_INSIDE}/vmlinux",
                 "initrd": f"{GUEST_INSIDE}/initrd",
                 "cmdline": " ".join(words),
             },
