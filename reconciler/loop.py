@@ -6,6 +6,7 @@ Nothing here decides what to do; it calls the stages in their order and hands th
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from nodeagent.wire.facts import HostState
@@ -25,6 +26,7 @@ from reconciler.pipeline import EVERYTHING, Pass, PassOptions, run_pass
 from reconciler.planfile.canonical import plan_digest, plan_id
 from reconciler.planfile.encode import encode_plan
 from reconciler.planning.basis import all_metas, basis_of
+from reconciler.store.database import StoreError
 from reconciler.store.store import Store
 from reconciler.version import PLANNER
 
@@ -87,8 +89,13 @@ def pause_ms(failures: int) -> int:
 def remember(estate: Estate, plan: Plan, outcome: ApplyOutcome) -> None:
     """Count failing passes by object, forget those of objects whose steps all succeeded, and keep what happened.
 
-    Raises StoreError.
+    A store that cannot take it is passed over: the outcome stands, and whoever needs the store next is told.
     """
+    with suppress(StoreError):
+        _remember(estate, plan, outcome)
+
+
+def _remember(estate: Estate, plan: Plan, outcome: ApplyOutcome) -> None:
     attempts, metas = estate.store.attempts, all_metas(estate.desired)
     counted = attempts.all()
     states = {step.id: outcome.steps.get(step.id) for step in plan.steps}
