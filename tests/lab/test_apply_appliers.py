@@ -1,6 +1,7 @@
 """Plans that come twice, late, or from two appliers at once: each effect once, and who is late is told why."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -152,4 +153,22 @@ def test_an_order_that_comes_after_its_revocation_is_refused(estate: Estate, lat
     assert not (estate.master / "images" / estate.uuid("disk/late")).exists()
     estate.apply()
     assert (estate.master / "images" / estate.uuid("disk/late")).exists()
+    estate.assert_settled()
+
+
+def test_an_interrupted_apply_finishes_what_runs_and_the_next_one_goes_on(estate: Estate) -> None:
+    vm = estate.declare_vm("interrupted", placement={"hosts": ["h1"]})
+    estate.change("cluster/main", migration=SLOW_MIGRATION)
+    estate.apply()
+    before = estate.see(vm)
+    estate.change("host/h1", maintenance=True)
+    estate.change(vm, placement={"hosts": ["h1", "h2"]})
+    process = estate.apply_in_background()
+    wait_for(lambda: estate.migration_runs(vm, "h1"), "the migration")
+    process.send_signal(signal.SIGINT)
+    said = finish(process, (4,))
+    assert "host/h1#enter-maintenance" in said, said
+    estate.assert_undisturbed(vm, before, moved=True)
+    assert estate.steps() == ["host/h1#enter-maintenance"]
+    estate.apply()
     estate.assert_settled()
