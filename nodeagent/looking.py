@@ -33,13 +33,14 @@ class Sights:
 
     def look(self, arguments: Arguments) -> Look:
         """The `Look` for one order: one collection at most, made when it is first needed."""
-        return _OrderLook(self, getattr(arguments, "master", None))
+        return _OrderLook(self, getattr(arguments, "master", None), _domain_of(arguments))
 
 
 class _OrderLook:
-    def __init__(self, sights: Sights, master: str | None) -> None:
+    def __init__(self, sights: Sights, master: str | None, domain: str | None) -> None:
         self._sights = sights
         self._master = master
+        self._domain = domain
         self._state: HostState | None = None
         self._topics: dict[str, Callable[[str], dict[str, Any] | None]] = {
             "guest": self._guest,
@@ -47,7 +48,7 @@ class _OrderLook:
             "network": lambda bridge: _find(self._fresh().networks, "bridge", bridge),
             "storage": lambda uuid: _find(self._fresh().storage, "uuid", uuid),
             "record": lambda vm: _plain(read_vm_record(self._records(), _uuid(vm))),
-            "disk": lambda image: _plain(read_disk_record(self._records(), _uuid(image))),
+            "disk": lambda image: self._disk(_uuid(image)),
         }
 
     def __call__(self, subject: str) -> dict[str, Any] | None:
@@ -79,6 +80,27 @@ class _OrderLook:
             return {"absent": False, "reason": "a QEMU process has its uuid"}
         return {"absent": True, "reason": ""}
 
+    def _disk(self, image: str) -> dict[str, Any] | None:
+        """A disk's record: in the domain that the order names, else in whichever connected domain has it.
+
+        It does not exist only if every one of them could be read.
+        """
+        domains = [self._domain] if self._domain else [one.uuid for one in self._fresh().storage]
+        unread: OperationError | None = None
+        for domain in domains:
+            try:
+                record = read_disk_record(self._sights.place(domain), image)
+            except OperationError as error:
+                unread = error
+            else:
+                if record is not None:
+                    return _plain(record)
+        if unread is not None:
+            raise unread
+        if not domains:
+            raise LookError("no storage domain is connected to this host")
+        return None
+
     def _fresh(self) -> HostState:
         if self._state is None:
             if not self._sights.publisher.refresh(COLLECT_LIMIT_S):
@@ -94,6 +116,12 @@ class _OrderLook:
         if master is None:
             raise LookError("no master storage domain is connected to this host")
         return self._sights.place(master)
+
+
+def _domain_of(arguments: Arguments) -> str | None:
+    """The storage domain of the disk that an order is about, None if it is about none, or about several."""
+    disk = getattr(arguments, "disk", None) or getattr(arguments, "record", None)
+    return getattr(arguments, "storage_domain", None) or getattr(disk, "storage_domain", None)
 
 
 def _uuid(name: str) -> str:

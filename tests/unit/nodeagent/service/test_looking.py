@@ -8,10 +8,11 @@ from enginebench import BOOT, HOST, VM
 from nodeagent.admission import LookError
 from nodeagent.errors import DriverError
 from nodeagent.facts.publishing import Generations, Publisher
+from nodeagent.formats.diskrecords import write_disk_record
 from nodeagent.formats.vmrecords import write_vm_record
 from nodeagent.ledger import Ledger
 from nodeagent.looking import Sights
-from nodeagent.wire.arguments import PauseVm, RecordExit
+from nodeagent.wire.arguments import PauseVm, PurgeDisk, RecordExit, WriteDiskRecord
 from nodeagent.wire.facts import (
     GuestFacts,
     HostCapabilities,
@@ -20,9 +21,11 @@ from nodeagent.wire.facts import (
     NetworkFacts,
     StorageDomainFacts,
 )
-from nodeagent.wire.records import VmRecord
+from nodeagent.wire.records import DiskRecord, VmRecord
 
 MASTER = "aaaaaaaa-0000-4000-8000-000000000001"
+SECOND = "aaaaaaaa-0000-4000-8000-000000000002"
+DISK = "33333333-0000-4000-8000-000000000003"
 OTHER = "22222222-0000-4000-8000-000000000002"
 
 
@@ -30,9 +33,10 @@ class Scene:
     def __init__(self, directory):
         ledger = Ledger(directory, BOOT)
         self.directory = directory
+        self.directories = {MASTER: directory, SECOND: directory / "second"}
         self.collections = 0
         self.error = None
-        self.connected = {MASTER}
+        self.connected = {MASTER, SECOND}
         self.state = HostState(
             HOST,
             BOOT,
@@ -46,7 +50,10 @@ class Scene:
             HostCapabilities(1 << 30, 1, 1, 1, False),
             guests=(GuestFacts(VM, "web-1", "running", True),),
             networks=(NetworkFacts("lan0", "net/lan", "eth1", 1500, True),),
-            storage=(StorageDomainFacts(MASTER, "active", True, 5),),
+            storage=(
+                StorageDomainFacts(MASTER, "active", True, 5),
+                StorageDomainFacts(SECOND, "active", False, 5),
+            ),
         )
         self.publisher = Publisher(self.collect, Generations(ledger))
         self.publisher.start()
@@ -61,7 +68,7 @@ class Scene:
     def place(self, uuid):
         if uuid not in self.connected:
             raise DriverError(f"{uuid} is not connected")
-        return self.directory
+        return self.directories[uuid]
 
     def look(self, arguments=None):
         return self.sights.look(arguments or PauseVm(VM))
@@ -104,6 +111,34 @@ def test_a_record_is_read_from_the_master_that_the_order_names_or_the_one_connec
     assert scene.look()(f"record/{VM}")["revision"] == 1
     assert scene.look(RecordExit(MASTER, VM, 1, "shutdown"))(f"record/{VM}")["object"] == "vm/web-1"
     assert scene.look()(f"record/{OTHER}") is None
+
+
+@pytest.fixture
+def disk(scene):
+    """A record on the second domain, as a disk there has it."""
+    for directory in scene.directories.values():
+        (directory / "master" / "disks").mkdir(parents=True)
+    record = DiskRecord(DISK, VM, "disk/log", HOST, SECOND, 1, 1)
+    write_disk_record(scene.directories[SECOND], record)
+    return record
+
+
+def test_a_disks_record_is_read_from_the_disks_own_domain(scene, disk):
+    for order in (PauseVm(VM), WriteDiskRecord(disk), PurgeDisk(SECOND, DISK, 0)):
+        assert scene.look(order)(f"disk/{DISK}")["object"] == "disk/log"
+    assert scene.look(PurgeDisk(MASTER, DISK, 0))(f"disk/{DISK}") is None
+    assert scene.look()(f"disk/{OTHER}") is None
+
+
+def test_a_disk_is_not_missing_while_one_domain_cannot_be_read(scene, disk):
+    scene.connected.remove(MASTER)
+    assert scene.look()(f"disk/{DISK}")["object"] == "disk/log", "found where it could be read"
+    with pytest.raises(LookError, match="not connected"):
+        scene.look()(f"disk/{OTHER}")
+
+    scene.state = replace(scene.state, storage=())
+    with pytest.raises(LookError, match="no storage domain"):
+        scene.look()(f"disk/{DISK}")
 
 
 @pytest.mark.parametrize(
