@@ -120,6 +120,11 @@ class StorageDomains:
         """The directories of all connected domains, by uuid."""
         return {uuid: self._root(uuid, domain.connection) / uuid for uuid, domain in self.connected().items()}
 
+    def local_directories(self) -> dict[str, Path]:
+        """As `directories`, of the domains that lie on this host alone."""
+        local = {uuid for uuid, domain in self.connected().items() if domain.connection.type == "localfs"}
+        return {uuid: place for uuid, place in self.directories().items() if uuid in local}
+
     def volume_path(self, uuid: str, image: str, volume: str) -> Path:
         """The file of a volume that exists, no link anywhere below the domain. Raises StorageError."""
         if not (_UUID.fullmatch(image) and _UUID.fullmatch(volume)):

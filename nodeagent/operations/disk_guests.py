@@ -22,6 +22,11 @@ def files_in_use(host: Host) -> set[Path]:
     return found
 
 
+def files_of_guest(host: Host, vm: str) -> set[Path]:
+    """As `files_in_use`, of one running guest. Raises OperationError."""
+    return set(_files(_parse(host.hypervisor.domain_xml(vm), vm)))
+
+
 def _parse(xml: str, vm: str) -> ET.Element:
     try:
         return parse_domain(xml)

@@ -11,6 +11,7 @@ from typing import Any
 from nodeagent.drivers.libvirt_values import MigrationRequest
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation, OperationError
+from nodeagent.operations.disk_guests import files_of_guest
 from nodeagent.operations.vm_living import is_gone, refuse_absent, relabel_config
 from nodeagent.operations.vm_migrating import (
     Outcome,
@@ -42,7 +43,16 @@ def _check(host: Host, wanted: MigrateVm) -> str | None:
     if state not in ("running", "paused") or reason in ("io-error", "migration"):
         return f"guest {wanted.vm} is {state} ({reason or 'no reason given'}) and cannot be moved now"
     run = open_record(host, wanted.master, wanted.vm).record.run
-    return _refuse_run(host, wanted, run)
+    return _refuse_run(host, wanted, run) or _refuse_local(host, wanted.vm)
+
+
+def _refuse_local(host: Host, vm: str) -> str | None:
+    """What binds a guest to this host: a file of it that no other host can reach."""
+    for domain, place in host.storage.local_directories().items():
+        bound = sorted(str(file) for file in files_of_guest(host, vm) if file.is_relative_to(place))
+        if bound:
+            return f"{bound[0]} is in storage domain {domain}, which lies on this host alone"
+    return None
 
 
 def _refuse_run(host: Host, wanted: MigrateVm, run: Run | None) -> str | None:

@@ -12,7 +12,7 @@ from nodeagent.operations.contract import OperationError
 from nodeagent.wire.arguments import MigrateVm, StartVm
 from nodeagent.wire.records import RunHost
 from tests.unit.nodeagent.guest.conftest import BOOT, HOST
-from tests.unit.nodeagent.guest.samples import MASTER, VM, guest, nic
+from tests.unit.nodeagent.guest.samples import MASTER, VM, disk, guest, nic
 
 THERE = RunHost("aaaaaaaa-0000-4000-8000-000000000002", "bbbbbbbb-0000-4000-8000-000000000002")
 HERE = RunHost(HOST, BOOT)
@@ -153,3 +153,18 @@ def test_an_agent_that_comes_back_before_the_claim_finds_nothing_done(running):
 @pytest.mark.parametrize("address", ["", "h2/system?command=x", "h2 ", "-h2"])
 def test_an_address_that_is_none_is_refused(running, address):
     assert "no address" in running.check(replace(MOVE, destination_address=address))
+
+
+def test_a_guest_with_a_disk_that_lies_on_this_host_alone_is_not_moved(bench):
+    config = guest(disks=(disk(1),))
+    image = bench.host.storage.place(MASTER) / "images" / config.disks[0].image
+    image.mkdir(parents=True)
+    (image / config.disks[0].volume).touch()
+    bench.define(config)
+    bench.run(StartVm(MASTER, config))
+
+    assert "lies on this host alone" in bench.check(MOVE)
+
+
+def test_a_guest_without_files_of_its_host_may_move(running):
+    assert running.check(MOVE) is None
