@@ -1,7 +1,9 @@
 """What one VM asks of a host."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from nodeagent.wire.guest import GuestConfig
 from reconciler.model.capacity import footprint_after, guest_footprint, vm_footprint
 from reconciler.model.change import Identities
 from reconciler.model.desired import Desired, VirtualMachine
@@ -57,7 +59,7 @@ def demand_of(desired: Desired, observed: Observed, identities: Identities, vm: 
         if config
         else vm.cpu.model or (record.cpu_model if record else cluster.cpu_model),
         networks=frozenset(nic.network for nic in vm.nics),
-        domains=frozenset(_domain_of(desired, observed, identities, one.disk) for one in vm.disks),
+        domains=frozenset(_domains(desired, observed, identities, vm, config)),
         pinned=frozenset(vm.hosts),
         bound=_bound(desired, vm, seen) if vm.tpm and not running else frozenset(),
         current=seen.host if seen and running else None,
@@ -67,14 +69,36 @@ def demand_of(desired: Desired, observed: Observed, identities: Identities, vm: 
     )
 
 
+def _domains(
+    desired: Desired,
+    observed: Observed,
+    identities: Identities,
+    vm: VirtualMachine,
+    config: GuestConfig | None,
+) -> Iterator[str]:
+    """Ids of the domains with the VM's disks and CD, as declared and as the running guest has them."""
+    yield from (_domain_of(desired, observed, identities, one.disk) for one in vm.disks)
+    if vm.cdrom is not None and vm.cdrom.storage_domain is not None:
+        yield vm.cdrom.storage_domain
+    if config is not None:
+        yield from (_name_of(desired, one.storage_domain) for one in config.disks)
+        if config.cdrom is not None and config.cdrom.storage_domain is not None:
+            yield _name_of(desired, config.cdrom.storage_domain)
+
+
 def _domain_of(desired: Desired, observed: Observed, identities: Identities, disk: str) -> str:
     """The id of the domain that holds a disk's image, or is to hold it; by uuid, if no manifest declares it."""
     declared = desired.disks[disk].storage_domain
     seen = observed.disks.get(identities.disks[disk])
     if seen is None or seen.volume is None or seen.storage_domain == desired.storage_domains[declared].uuid:
         return declared
+    return _name_of(desired, seen.storage_domain)
+
+
+def _name_of(desired: Desired, domain: str) -> str:
+    """The id of a domain; by uuid, if no manifest declares it."""
     names = {one.uuid: name for name, one in desired.storage_domains.items()}
-    return names.get(seen.storage_domain, f"sd/{seen.storage_domain}")
+    return names.get(domain, f"sd/{domain}")
 
 
 def _bound(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) -> frozenset[str]:

@@ -163,14 +163,21 @@ def _uses(context: PlanContext, step: Step) -> Iterator[tuple[str, str]]:
         yield step.host, step.args["record"]["storage_domain"]
     if step.kind == "write-vm-record" and step.args["record"]["copy_domain"] is not None:
         yield step.host, step.args["record"]["copy_domain"]
-    for disk in step.args.get("config", {}).get("disks", ()):
-        yield step.host, disk["storage_domain"]
+    guest = step.args.get("config", {})
+    devices = (*guest.get("disks", ()), guest.get("cdrom"), step.args.get("disk"), step.args.get("cdrom"))
+    yield from ((step.host, one["storage_domain"]) for one in devices if one and one["storage_domain"])
     if step.kind == "migrate-vm":
         destination = _destination(context, step)
-        vm = context.desired.vms[step.object]
-        for one in vm.disks:
-            domain = context.desired.storage_domains[context.desired.disks[one.disk].storage_domain]
-            yield destination, domain.uuid
+        for domain in _domains_of(context, step.object):
+            yield destination, context.desired.storage_domains[domain].uuid
+
+
+def _domains_of(context: PlanContext, name: str) -> Iterator[str]:
+    """Ids of the storage domains with a declared VM's disks and CD."""
+    vm = context.desired.vms[name]
+    yield from (context.desired.disks[one.disk].storage_domain for one in vm.disks)
+    if vm.cdrom is not None and vm.cdrom.storage_domain is not None:
+        yield vm.cdrom.storage_domain
 
 
 def _destination(context: PlanContext, step: Step) -> str:
