@@ -14,11 +14,11 @@ from reconciler.agentlink.gathering import Gathered, GatherLimits, HostName, gat
 from reconciler.agentlink.protocol import Fleet
 from reconciler.execution.admission import Fresh, Objection, refuse_plan
 from reconciler.execution.leases import Leases
-from reconciler.execution.locks import locked_by_journal, locked_by_orders
+from reconciler.execution.locks import locked_by_journal, locked_by_orders, locked_by_results
 from reconciler.execution.run import Applier, PlanRun, Site, Ticket, Watcher
 from reconciler.execution.settling import Settlement, hosts_to_ask, settle, settle_orders
 from reconciler.model.desired import Desired
-from reconciler.model.observed import OpenOrder
+from reconciler.model.observed import OpenOrder, OutdatedFacts
 from reconciler.model.outcome import ApplyOutcome, StepState
 from reconciler.model.plan import Plan
 from reconciler.model.reports import HostOffProof, Reports
@@ -155,12 +155,13 @@ async def look(estate: Estate, previous: Pass | None = None) -> Pass:
 
 def plan_reports(estate: Estate, reports: Reports, previous: Pass | None = None) -> Pass:
     """The pass over an observation, with what the store holds against it."""
-    options = add_memories(estate.store, estate.desired, estate.options)
+    options = add_memories(estate.store, estate.desired, estate.options, reports)
     return run_pass(estate.desired, reports, previous, options)
 
 
-def add_memories(store: Store, desired: Desired, options: PassOptions) -> PassOptions:
-    """Options with what is paused, what keeps failing with the manifest as it is, and orders whose end nobody knows."""
+def add_memories(store: Store, desired: Desired, options: PassOptions, reports: Reports) -> PassOptions:
+    """Options with what is paused, what keeps failing with the manifest as it is, orders whose end nobody knows, and
+    objects whose last result the reports do not show yet."""
     metas = all_metas(desired)
     failing = {
         name: one.reason
@@ -173,7 +174,20 @@ def add_memories(store: Store, desired: Desired, options: PassOptions) -> PassOp
     begun = tuple(
         OpenOrder(one.host, one.key, one.kind, one.object, "unknown") for one in store.journal.unsettled()
     )
-    return replace(options, begun=begun, failing=failing, paused=store.pauses.all())
+    return replace(
+        options,
+        begun=begun,
+        outdated=find_outdated(store, reports),
+        failing=failing,
+        paused=store.pauses.all(),
+    )
+
+
+def find_outdated(store: Store, reports: Reports) -> dict[str, OutdatedFacts]:
+    """Objects of which an order ended later than the facts reported of its host: by id, sorted."""
+    hosts = {state.ledger_id: (name, state.generation) for name, state in _states(reports).items()}
+    later = store.journal.results_beyond({ledger: seen for ledger, (_, seen) in hosts.items()})
+    return {one.object: OutdatedFacts(*hosts[one.ledger], one.generation) for one in later}
 
 
 async def look_settled(estate: Estate, previous: Turn | None = None) -> Turn:
@@ -189,6 +203,8 @@ async def look_settled(estate: Estate, previous: Turn | None = None) -> Turn:
     if more:
         gathered = await listen(estate, gathered)
         done = plan_reports(estate, gathered.reports, done)
+    seen = {one.ledger_id: one.generation for one in _states(gathered.reports).values()}
+    estate.store.journal.forget_results(seen)
     return Turn(gathered, done, (*settled, *more))
 
 
@@ -240,6 +256,7 @@ def admit(estate: Estate, plan: Plan, fresh: Pass, *, expected: str = "") -> tup
     locked = {
         **locked_by_orders(fresh.observed.open_orders),
         **locked_by_journal(estate.store.journal.unsettled()),
+        **locked_by_results(find_outdated(estate.store, fresh.reports)),
     }
     pauses = estate.store.pauses.all()
     paused = {

@@ -10,7 +10,7 @@ from reconciler.diffing.power import power_of
 from reconciler.model.change import Blocked, Change, Changes, Deferred, Drift, Identities, Power
 from reconciler.model.desired import Desired, Disk, VirtualMachine
 from reconciler.model.intents import add_intent
-from reconciler.model.observed import Observed, OpenOrder
+from reconciler.model.observed import Observed, OpenOrder, OutdatedFacts
 from reconciler.model.placement import Assignment, Placement
 from reconciler.model.plan import Plan
 from reconciler.model.reports import Reports
@@ -25,13 +25,15 @@ class PassOptions:
     """What a person allows for this pass, and what earlier applies forbid.
 
     allow_prune: how many managed objects the manifests may drop at once. begun: orders that an apply began and whose
-    end nobody knows; they lock their objects as if an agent had told of them. failing: objects that failed too often
+    end nobody knows; they lock their objects as if an agent had told of them. outdated: objects of which an order ended
+    later than the facts here; they wait for newer ones. failing: objects that failed too often
     to be tried once more, with the last failure. paused: reason by object, data center or `*` (everything).
     intents: what a person asks now, by VM; it is planned as if it stood in the VM's record, and written there.
     """
 
     allow_prune: int = 0
     begun: tuple[OpenOrder, ...] = ()
+    outdated: Mapping[str, OutdatedFacts] = field(default_factory=dict)
     failing: Mapping[str, str] = field(default_factory=dict)
     paused: Mapping[str, str] = field(default_factory=dict)
     intents: Mapping[str, Intent] = field(default_factory=dict)
@@ -66,7 +68,8 @@ def run_pass(
     options = options or PassOptions()
     observed = assemble(desired, reports, previous.observed if previous else None)
     identities, doubtful = resolve_identities(desired, observed)
-    known, asked = _with_intents(_with_begun(observed, options.begun), identities, options.intents)
+    locked = replace(_with_begun(observed, options.begun), outdated=options.outdated)
+    known, asked = _with_intents(locked, identities, options.intents)
     quiet = still_quiet(previous, desired, observed) if previous and options == PassOptions() else frozenset()
     powers = {
         name: previous.powers[name]

@@ -5,6 +5,7 @@ from reconciler.cli.home import find_home
 from reconciler.cli.loading import load_reports
 from reconciler.cli.observing import observe_now
 from reconciler.model.desired import Desired
+from reconciler.model.reports import Reports
 from reconciler.pipeline import Pass, PassOptions, run_pass
 
 
@@ -13,14 +14,15 @@ def make_pass(desired: Desired, observed: str | None, options: PassOptions | Non
     options = options or PassOptions()
     if observed:
         return run_pass(desired, load_reports(observed), options=options)
-    return run_pass(desired, observe_now(desired), options=_with_memories(desired, options))
+    reports = observe_now(desired)
+    return run_pass(desired, reports, options=_with_memories(desired, options, reports))
 
 
-def _with_memories(desired: Desired, options: PassOptions) -> PassOptions:
+def _with_memories(desired: Desired, options: PassOptions, reports: Reports) -> PassOptions:
     """Options with what is paused or keeps failing, where something was applied from here."""
     if not find_home().has_store:
         return options
     from reconciler.loop import add_memories
 
     with opened_store() as store:
-        return add_memories(store, desired, options)
+        return add_memories(store, desired, options, reports)

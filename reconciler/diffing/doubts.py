@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from reconciler.diffing.context import DiffContext
 from reconciler.diffing.records import copy_domain
+from reconciler.diffing.withholding import find_wait
 from reconciler.model.change import Blocked, Deferred
 from reconciler.model.desired import VirtualMachine
 from reconciler.model.observed import Presence, VmObservation
@@ -19,9 +20,9 @@ def find_doubt(
     order = context.observed.open_orders.get(name)
     order_host = context.observed.hosts.get(order.host) if order is not None else None
     if order is not None and order_host is not None and order_host.answering:
-        return Deferred(
-            name, f"order {order.kind} is {order.state} on {order.host}", "it has ended, or was settled"
-        )
+        return find_wait(context.observed, name)
+    if name in context.observed.outdated:
+        return find_wait(context.observed, name)
     consent = vm.meta.allow_destroy
     uuid = context.identities.vms[name]
     if consent is not None and consent != uuid:

@@ -1,31 +1,41 @@
-"""Changes that must wait for other objects: those that an open order has locked, and those of hosts, bridges and
-disks that guests would have to leave first. They become deferred, naming what they wait for. Called by `diff`."""
+"""Changes that must wait for other objects: those that an open order has locked, or whose last result does not show yet,
+and those of hosts, bridges and disks that guests would have to leave first. They become deferred, naming what they
+wait for. Called by `diff`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.diffing.context import DiffContext, Finding
 from reconciler.model.change import Blocked, Change, Deferred, Verb
-from reconciler.model.observed import HostObservation
+from reconciler.model.observed import HostObservation, Observed
 
 LEAVES = frozenset({Verb.STOP, Verb.MIGRATE})
 UNPLUGS = frozenset({Verb.STOP, Verb.MIGRATE, Verb.RESTART, Verb.CHANGE_LIVE})
 
 
 def withhold_locked(context: DiffContext, findings: Iterable[Finding]) -> list[Finding]:
-    """Findings without the changes of objects that an order not yet ended has locked; those are deferred."""
+    """Findings without the changes of objects that must wait for an order, or for its result to show; those are
+    deferred."""
     kept: list[Finding] = []
     locked: dict[str, Deferred] = {}
     for one in findings:
-        order = context.observed.open_orders.get(one.object) if isinstance(one, Change) else None
-        if order is None:
+        wait = find_wait(context.observed, one.object) if isinstance(one, Change) else None
+        if wait is None:
             kept.append(one)
         else:
-            locked[one.object] = Deferred(
-                one.object,
-                f"order {order.kind} is {order.state} on {order.host}",
-                "it has ended, or was settled",
-            )
+            locked[one.object] = wait
     return [*kept, *locked.values()]
+
+
+def find_wait(observed: Observed, name: str) -> Deferred | None:
+    """What an object must wait for before anything is planned for it: an order that has not ended, or facts that show
+    its last result."""
+    order, outdated = observed.open_orders.get(name), observed.outdated.get(name)
+    if order is not None:
+        reason = f"order {order.kind} is {order.state} on {order.host}"
+        return Deferred(name, reason, "it has ended, or was settled")
+    if outdated is not None:
+        return Deferred(name, outdated.reason, f"{outdated.host} has told of itself again")
+    return None
 
 
 def unusable_disks(context: DiffContext, findings: Iterable[Finding]) -> frozenset[str]:

@@ -76,7 +76,8 @@ class Delivery:
         except JournalError as error:
             return Ending(StepOutcome(step.id, StepState.SKIPPED, cause=str(error)), stop=str(error))
         fate = await self._deliver(step, order)
-        outcome = replace(fate.outcome, elapsed_ms=round((_now() - began_s) * 1000))
+        elapsed_ms = round((_now() - began_s) * 1000)
+        outcome = replace(fate.outcome, elapsed_ms=elapsed_ms, ledger=order.ledger_id)
         stop = self._leases.taken_over
         try:
             self._journal.end(begun, outcome, _now_ms(), settled=fate.settled)

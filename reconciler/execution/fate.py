@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nodeagent.wire.orders import OrderResult, Revocation
 from reconciler.agentlink.protocol import AgentLink, AgentLinkError, OrderRefusedError
@@ -28,11 +28,12 @@ class Fate:
 def fate_of(step: str, result: OrderResult) -> Fate | None:
     """The fate that an agent's answer is; None while it has not ended, or the agent cannot tell."""
     if result.state == "succeeded":
-        return Fate(StepOutcome(step, StepState.SUCCEEDED, result.summary, outputs=result.outputs))
-    if result.state == "failed":
+        outcome = StepOutcome(step, StepState.SUCCEEDED, result.summary, outputs=result.outputs)
+    elif result.state == "failed":
         outcome = StepOutcome(step, StepState.FAILED, result.summary, result.action, outputs=result.outputs)
-        return Fate(outcome)
-    return None
+    else:
+        return None
+    return Fate(replace(outcome, generation=result.generation))
 
 
 async def find_out(

@@ -5,7 +5,7 @@ Pipeline and admission read it; the reasons are shown to people.
 
 from collections.abc import Collection, Iterable, Mapping
 
-from reconciler.model.observed import OpenOrder
+from reconciler.model.observed import OpenOrder, OutdatedFacts
 from reconciler.model.plan import Plan, Step
 from reconciler.store.journal import BegunStep
 
@@ -30,6 +30,11 @@ def locked_by_journal(unsettled: Iterable[BegunStep]) -> dict[str, str]:
 def locked_by_orders(open_orders: Mapping[str, OpenOrder]) -> dict[str, str]:
     """Objects with an order in some agent's ledger that has not ended."""
     return {name: f"{one.kind} ({one.key}) is open on {one.host}" for name, one in open_orders.items()}
+
+
+def locked_by_results(outdated: Mapping[str, OutdatedFacts]) -> dict[str, str]:
+    """Objects of which an order ended, and the facts do not show it yet."""
+    return {name: one.reason for name, one in outdated.items()}
 
 
 def locked_steps(steps: Iterable[Step], locked: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ Commands and the loop call it at start, holding `store.exclusive()`, before they
 
 import asyncio
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.agentlink.protocol import Fleet
 from reconciler.execution.fate import Fate, find_out
@@ -77,7 +77,9 @@ async def _find_fate(
         summary = f"{step.host} has no known address any more"
         return Fate(StepOutcome(step.step_id, StepState.UNKNOWN, summary), settled=False)
     lease = await _lease(step.host, leases)
-    return await find_out(link, step.step_id, step.key, lease, limit_s=ASK_S, cancel=False)
+    fate = await find_out(link, step.step_id, step.key, lease, limit_s=ASK_S, cancel=False)
+    ledger = lease.grant.ledger_id if lease is not None else ""
+    return replace(fate, outcome=replace(fate.outcome, ledger=ledger))
 
 
 async def _lease(host: str, leases: Leases | None) -> HeldLease | None:

@@ -79,7 +79,10 @@ class VmObservation:
     @property
     def guest(self) -> GuestFacts | None:
         """The guest on the host where it runs."""
-        return next((one.facts for one in self.guests if one.host == self.host), None)
+        for one in self.guests:
+            if one.host == self.host:
+                return one.facts
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,20 @@ class OpenOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class OutdatedFacts:
+    """A host's facts of `generation` do not show the last result of an object there yet; those from `shown` on do."""
+
+    host: str
+    generation: int
+    shown: int
+
+    @property
+    def reason(self) -> str:
+        """For people; without the numbers, which would make every plan another one."""
+        return f"the facts of {self.host} are older than its last result there"
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything observed. hosts by id: declared, reported, and holders of a host id in the pool; storage by uuid.
     vms and disks by uuid; vm_of and disk_of: object id to uuid (managed, not removed).
@@ -122,6 +139,7 @@ class Observed:
     records_read: what has no record here has none anywhere. complete: that, and every known host answered in full
     or is proven off. last_orders: by object id the key of the last order, or a mark over several, as ledgers and
     records report them. open_orders: by object id. master: uuid of the master domain, None before there is one.
+    outdated: by object id, facts that are older than the object's own last result; nothing is planned on them.
     off: hosts proven off (id to kind of proof). newcomer_evidence: why a VM that appears in no record and on no
     host never ran; None if that cannot be known, for want of what newcomer_doubts names.
     """
@@ -137,6 +155,7 @@ class Observed:
     master: str | None = None
     open_orders: Mapping[str, OpenOrder] = field(default_factory=dict)
     last_orders: Mapping[str, str] = field(default_factory=dict)
+    outdated: Mapping[str, OutdatedFacts] = field(default_factory=dict)
     off: Mapping[str, str] = field(default_factory=dict)
     records_read: bool = False
     complete: bool = False

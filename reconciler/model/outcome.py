@@ -20,7 +20,10 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """How one step ended. summary and action are the agent's words; elapsed in monotonic ms."""
+    """How one step ended. summary and action are the agent's words; elapsed in monotonic ms.
+
+    generation: of the first state document under the agent's ledger `ledger` that shows its effect; 0 if none was named.
+    """
 
     step: str
     state: StepState
@@ -29,6 +32,8 @@ class StepOutcome:
     cause: str = ""
     elapsed_ms: int = 0
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    generation: int = 0
+    ledger: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,16 @@
 Execution writes it, and reads after a crash what was begun and not ended.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Delete, Row, select
 
 from nodeagent.wire.codec import decode, encode
 from reconciler.model.outcome import StepOutcome, StepState
 from reconciler.store.database import Database, StoreError
-from reconciler.store.tables import JOURNAL
+from reconciler.store.tables import JOURNAL, RESULTS
 
 Event = Literal["begin", "end"]
 
@@ -49,6 +49,15 @@ class JournalEntry:
     wallclock_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class ShownFrom:
+    """The last result of an object under one agent's ledger shows in facts from this generation on."""
+
+    ledger: str
+    object: str
+    generation: int
+
+
 class Journal:
     """The journal in one database. Each write is durable when it returns, or raises JournalError."""
 
@@ -80,6 +89,29 @@ class Journal:
         with self._database.reading() as connection:
             return unsettled_steps(_entry(row) for row in connection.execute(query))
 
+    def results_beyond(self, generations: Mapping[str, int]) -> tuple[ShownFrom, ...]:
+        """Last results of objects whose effect the facts do not show yet. generations: of the facts by ledger.
+
+        Raises StoreError.
+        """
+        with self._database.reading() as connection:
+            rows = connection.execute(select(RESULTS).order_by(RESULTS.c.object, RESULTS.c.ledger)).all()
+        return tuple(
+            ShownFrom(row.ledger, row.object, row.generation)
+            for row in rows
+            if row.generation > generations.get(row.ledger, row.generation)
+        )
+
+    def forget_results(self, generations: Mapping[str, int]) -> None:
+        """Forget last results that facts of these generations, by ledger, show. Raises StoreError."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(RESULTS)).all()
+        shown = [one for one in rows if one.generation <= generations.get(one.ledger, 0)]
+        if shown:
+            with self._database.writing() as connection:
+                for one in shown:
+                    connection.execute(_same_row(RESULTS.delete(), one.ledger, one.object))
+
     def _write(
         self, event: Event, step: BegunStep, outcome: StepOutcome | None, *, settled: bool, monotonic_ms: int
     ) -> None:
@@ -101,8 +133,22 @@ class Journal:
                         wallclock_ms=self._wallclock(),
                     )
                 )
+                if outcome is not None and outcome.generation and outcome.ledger:
+                    _keep_result(connection, ShownFrom(outcome.ledger, step.object, outcome.generation))
         except StoreError as error:
             raise JournalError(f"the journal cannot be written, so no order is sent: {error}") from error
+
+
+def _keep_result(connection: Connection, result: ShownFrom) -> None:
+    """Instead of the object's result before."""
+    connection.execute(_same_row(RESULTS.delete(), result.ledger, result.object))
+    connection.execute(
+        RESULTS.insert().values(ledger=result.ledger, object=result.object, generation=result.generation)
+    )
+
+
+def _same_row(statement: Delete, ledger: str, name: str) -> Delete:
+    return statement.where(RESULTS.c.ledger == ledger, RESULTS.c.object == name)
 
 
 def unsettled_steps(entries: Iterable[JournalEntry]) -> tuple[BegunStep, ...]:

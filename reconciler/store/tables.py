@@ -126,9 +126,17 @@ REQUESTS = Table(
     Column("wallclock_ms", BigInteger, nullable=False),
 )
 
+RESULTS = Table(
+    "results",
+    METADATA,
+    Column("ledger", String(36), primary_key=True),
+    Column("object", String(256), primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+)
+
 
 def _create(connection: Connection) -> None:
-    later = {REQUESTS.name}
+    later = {REQUESTS.name, RESULTS.name}
     METADATA.create_all(connection, [one for one in METADATA.sorted_tables if one.name not in later])
 
 
@@ -136,7 +144,11 @@ def _add_requests(connection: Connection) -> None:
     REQUESTS.create(connection)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_requests)
+def _add_results(connection: Connection) -> None:
+    RESULTS.create(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_requests, _add_results)
 """Entry n turns a store of version n into one of version n + 1; version 0 is an empty database.
 
 A later version gets an entry of plain statements, and `_create` keeps making version 1.

@@ -6,6 +6,7 @@ observed.yaml:
   hosts: {h1: {memory: 4Gi}}  capabilities that differ: memory, cores, threads, cpuModels, machines
   then: [power-off host/h2]   events, see `events`; `apply FILE` carries out the plan of another manifest of the case
   allow-prune: 3
+  outdated: {vm/web-1: host/h1}  objects whose last result the facts of that host do not show yet
   passes: 2                   plans until nothing is left to do, where a fact must come first; usually 1
 """
 
@@ -20,6 +21,7 @@ import yaml
 
 from nodeagent.wire.facts import HostCapabilities
 from reconciler.model.desired import Desired
+from reconciler.model.observed import OutdatedFacts
 from reconciler.model.plan import Plan, Step
 from reconciler.model.quantities import parse_bytes
 from reconciler.pipeline import Pass, PassOptions
@@ -29,7 +31,7 @@ from tests.scenarios.manifests import CaseError, read_desired
 from tests.scenarios.stage import CAPABILITIES, Stage, make_stage
 
 ROOT = Path(__file__).parent
-KEYS = {"with", "start", "hosts", "then", "allow-prune", "passes"}
+KEYS = {"with", "start", "hosts", "then", "allow-prune", "outdated", "passes"}
 VOLATILE = {"manifest_digest", "last_order", "generation"}
 """What changes with every release or run and says nothing about the plan."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -51,7 +53,10 @@ class Case:
     @property
     def options(self) -> PassOptions:
         """What the person at the keyboard allows."""
-        return PassOptions(allow_prune=self.observed.get("allow-prune", 0))
+        outdated = {
+            name: OutdatedFacts(host, 7, 8) for name, host in self.observed.get("outdated", {}).items()
+        }
+        return PassOptions(allow_prune=self.observed.get("allow-prune", 0), outdated=outdated)
 
 
 @dataclass(frozen=True, slots=True)

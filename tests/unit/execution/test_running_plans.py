@@ -10,6 +10,7 @@ from reconciler.execution.ready import ReadySet
 from reconciler.execution.run import PlanRun, RunLimits
 from reconciler.model.outcome import StepState
 from reconciler.model.plan import Step
+from reconciler.store.journal import ShownFrom
 from tests.fakes.fleet import uuid_of
 
 from .conftest import Bench, make_plan, make_step, states
@@ -244,3 +245,14 @@ def test_a_host_gets_one_order_of_an_object_at_a_time(bench: Bench) -> None:
     assert outcome.achieved
     began = [name for name, state in bench.lines.seen if state is StepState.RUNNING]
     assert began == ["1", "3", "2"]
+
+
+def test_the_store_knows_from_which_facts_on_a_result_shows(bench: Bench) -> None:
+    before = bench.fleet["host/h1"].document()
+
+    bench.apply(make_plan(make_step("a")))
+
+    agent = bench.fleet["host/h1"]
+    known = bench.store.journal.results_beyond({agent.ledger_id: before.generation})
+    assert known == (ShownFrom(agent.ledger_id, "vm/a", agent.generation),)
+    assert agent.generation > before.generation

@@ -1,6 +1,7 @@
 """What the store remembers between processes: journal, applies, attempts, confirmations, pauses, history."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from reconciler.model.outcome import StepOutcome, StepState
 from reconciler.model.reports import HostOffProof
 from reconciler.store import applies
-from reconciler.store.journal import BegunStep
+from reconciler.store.journal import BegunStep, ShownFrom
 from reconciler.store.store import Store, open_store
 
 DC = "11111111-2222-4333-8444-555555555500"
@@ -143,3 +144,20 @@ def test_history_is_told_newest_first(store: Store) -> None:
 
     assert [event.message for event in store.history.latest(limit=2)] == ["start 2", "start 1"]
     assert [event.message for event in store.history.latest("vm/v0")] == ["start 0"]
+
+
+def test_the_last_result_of_an_object_is_known_until_facts_show_it(store: Store, path: Path) -> None:
+    for number, generation in ((1, 7), (2, 7), (1, 9)):
+        end = replace(ended(number, StepState.SUCCEEDED), generation=generation, ledger="ledger-1")
+        store.journal.end(step(number), end, 1, settled=True)
+    store.journal.end(step(3), ended(3, StepState.SUCCEEDED), 1, settled=True)
+
+    journal = open_store(path).journal
+    assert journal.results_beyond({"ledger-1": 7}) == (ShownFrom("ledger-1", "vm/v1", 9),)
+    assert journal.results_beyond({"ledger-1": 9}) == ()
+    assert journal.results_beyond({"ledger-2": 1}) == (), (
+        "a new ledger counts from one; old numbers say nothing"
+    )
+
+    journal.forget_results({"ledger-1": 8})
+    assert journal.results_beyond({"ledger-1": 0}) == (ShownFrom("ledger-1", "vm/v1", 9),)
