@@ -44,6 +44,12 @@ touch /etc/hosts
 mount --bind /sys/lab/etc-hosts /etc/hosts
 echo "$name" >/etc/hostname
 
+# libvirtd asks for the user that Debian's libvirt-daemon-system makes, even where guests run as root. That package
+# would start services on the machine, so the user is made here, in the host's own /etc.
+grep -q '^libvirt-qemu:' /etc/group || echo 'libvirt-qemu:x:64055:' >>/etc/group
+grep -q '^libvirt-qemu:' /etc/passwd ||
+    echo 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin' >>/etc/passwd
+
 # A /dev/kvm that is there and does not work makes libvirt probe QEMU anew at every start, so it must not be there.
 if [ "$kvm" != kvm ] && [ -e /dev/kvm ]; then
     devices=/sys/layers/dev

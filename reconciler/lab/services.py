@@ -21,9 +21,13 @@ _LISTEN = "0A"  # the state of a listening socket in /proc/net/tcp
 
 
 def start_libvirtd(lab: Lab, name: str) -> None:
-    """Starts libvirtd unless it runs, and waits until its TLS port listens."""
+    """Starts libvirtd unless it runs, and waits until its TLS port listens and its QEMU driver answers."""
     library = "/usr/share/ostler/guest/sharedfs.so"
     _start(lab, name, LIBVIRTD, ["libvirtd", "--listen"], LIBVIRT_TLS_PORT, {"LD_PRELOAD": library})
+    # It listens before it starts its drivers, and ends if one of them fails.
+    asked = run_in(lab, name, ["virsh", "--quiet", "--connect", "qemu:///system", "uri"])
+    if asked.returncode != 0:
+        raise _failure(lab, name, LIBVIRTD)
 
 
 def start_agent(lab: Lab, name: str) -> None:
@@ -117,11 +121,19 @@ def _wait_for_port(init: ProcessIdentity, started: ProcessIdentity, port: int) -
 
 
 def _failure(lab: Lab, name: str, service: str) -> Exception:
-    log = lab.host(name).outside(f"/var/log/ostler/{service}.log")
-    said = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    last = f"{said[-1]}; " if said else ""
+    host = lab.host(name)
+    log = host.outside(f"/var/log/ostler/{service}.log")
+    own = host.outside("/var/log/libvirt/libvirtd.log")
+    # libvirtd's last line says that its drivers failed, the one before it which and why.
+    last = _last_lines(own, 2) if service == LIBVIRTD else ""
+    last = last or _last_lines(log, 1)
     return fail(
         f"{service} did not start",
-        f"{last}see {log.parent}{os.sep} and libvirt's log beside it",
+        f"{f'{last}; ' if last else ''}see {log.parent}{os.sep} and libvirt's log beside it",
         f"host/{name}",
     )
+
+
+def _last_lines(log: Path, number: int) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return "; ".join(lines[-number:])

@@ -147,6 +147,19 @@ def test_libvirtd_can_die_and_come_back_by_itself_alone(bare_lab: Lab) -> None:
     assert status_of(bare_lab, "h1") == before
 
 
+def test_a_libvirtd_whose_driver_fails_has_not_started_and_says_why(bare_lab: Lab) -> None:
+    settings = bare_lab.host("h1").outside("/etc/libvirt/qemu.conf")
+    right = settings.read_text()
+    signal_service(bare_lab, "h1", LIBVIRTD, signal.SIGKILL)
+    settings.write_text('user = "nobody-of-this-name"\n')
+    try:
+        with pytest.raises(LabError, match="nobody-of-this-name"):
+            start_libvirtd(bare_lab, "h1")
+    finally:
+        settings.write_text(right)
+        start_libvirtd(bare_lab, "h1")
+
+
 def test_another_bridge_for_a_lab_that_runs_is_refused(bare_lab: Lab) -> None:
     with pytest.raises(LabError, match="ostler lab down"):
         bring_up(replace(bare_lab, bridge="other0"))
