@@ -12,10 +12,10 @@ from reconciler.cli.carrying import (
     count_steps,
     refuse,
     show_plan_text,
-    show_settled,
     status_of_end,
 )
 from reconciler.cli.confirmations import opened_store
+from reconciler.cli.earlier import await_earlier, show_settled
 from reconciler.cli.failures import CommandError
 from reconciler.cli.files import read_file
 from reconciler.cli.fleet import controller_files, holder_name, open_fleet
@@ -104,12 +104,13 @@ async def _apply(request: Request, store: Store, applier: Applier, options: Pass
         if plan.problems:
             raise CommandError("the plan has problems and cannot be applied", Status.ERROR)
         refuse(estate, plan, fresh, expected=request.expect)
-        if not plan.steps:
-            return status_of(plan)
-        agree(f"Carry out {count_steps(plan)}?", yes=request.yes)
-        outcome = await carry_out(estate, plan, fresh)
-        status = status_of_end(outcome)
-        return status if status is not Status.DONE else await _look_again(estate)
+        if plan.steps:
+            agree(f"Carry out {count_steps(plan)}?", yes=request.yes)
+            status = status_of_end(await carry_out(estate, plan, fresh))
+            if status is not Status.DONE:
+                return status
+        waited = await await_earlier(estate, turn.settled)
+        return await _look_again(estate) if plan.steps or waited else status_of(plan)
 
 
 async def _look_again(estate: Estate) -> int:

@@ -1,19 +1,17 @@
 """A plan carried out under a person's eyes: shown, agreed to, watched, stopped with Ctrl-C. `apply` and `vm` call it."""
 
 import asyncio
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import typer
 
 from reconciler.cli.failures import CommandError
 from reconciler.cli.progress import ApplyProgress, show_outcome
 from reconciler.cli.statuses import Status
+from reconciler.cli.stopping import signals
 from reconciler.execution.run import PlanRun
-from reconciler.execution.settling import Settlement
 from reconciler.loop import Estate, admit, prepare_run, remember
 from reconciler.model.outcome import ApplyOutcome
 from reconciler.model.plan import Plan
@@ -23,14 +21,6 @@ from reconciler.planfile.text import render_text
 
 HURRIED = "stopping: running steps are finished, no more are started; Ctrl-C again leaves them to the agents"
 LEFT = "left: the agents finish what they run; the next `ostler apply` finds out how it ended and goes on"
-
-
-def show_settled(settled: Iterable[Settlement]) -> None:
-    """What was found out about steps of an earlier process."""
-    for one in settled:
-        typer.echo(
-            f"settled {one.step.step_id} of an earlier apply: {one.fate.outcome.state.value}", err=True
-        )
 
 
 def show_plan_text(plan: Plan) -> None:
@@ -86,22 +76,9 @@ async def _watch(run: PlanRun, watcher: ApplyProgress) -> ApplyOutcome:
         watcher.say(HURRIED)
         run.stop("by a person; `ostler apply` goes on from here")
 
-    with _signals(interrupt), watcher.shown(), suppress(asyncio.CancelledError):
+    with signals(interrupt), watcher.shown(), suppress(asyncio.CancelledError):
         return await running
     raise CommandError(LEFT, Status.FAILED)
-
-
-@contextmanager
-def _signals(handler: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call the handler while the block runs."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 def status_of_end(outcome: ApplyOutcome) -> Status:

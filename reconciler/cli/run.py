@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -22,6 +20,7 @@ from reconciler.cli.plan import PathsOption
 from reconciler.cli.secrets import secrets_from
 from reconciler.cli.sources import Center, WatchedManifests
 from reconciler.cli.statuses import Status
+from reconciler.cli.stopping import signals
 from reconciler.cli.turns import TurnLog
 from reconciler.execution.run import Applier
 from reconciler.keeping import Keeper, Means, Pace
@@ -76,7 +75,7 @@ def run(
 async def _run_once(manifests: WatchedManifests, means: Means) -> int:
     """One turn a data center; the worst status of all."""
     keepers = [Keeper(Center(manifests, name), means) for name in manifests.read()]
-    with _signals(partial(_end, means.store, keepers)):
+    with signals(partial(_end, means.store, keepers), once=True):
         turns = await asyncio.gather(*(keeper.turn_once() for keeper in keepers))
     return max((_status(turn) for turn in turns), default=Status.DONE)
 
@@ -91,7 +90,7 @@ async def _run(manifests: WatchedManifests, means: Means) -> None:
         ending.set()
         _end(means.store, list(keepers.values()))
 
-    with _signals(end):
+    with signals(end, once=True):
         while not ending.is_set():
             for name in manifests.read():
                 if name not in keepers:
@@ -114,26 +113,6 @@ def _end(store: Store, keepers: Sequence[Keeper]) -> None:
         keeper.stop()
     for one in store.applies.running():
         store.applies.request_stop(one.apply_id, "the loop ends")
-
-
-@contextmanager
-def _signals(handler: "partial[None] | object") -> Iterator[None]:
-    """SIGTERM and SIGINT call the handler while the block runs; a second one ends the process as usual."""
-    loop = asyncio.get_running_loop()
-
-    def first() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-        assert callable(handler)
-        handler()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, first)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 def _status(turn: Turn | None) -> Status:

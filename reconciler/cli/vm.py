@@ -8,8 +8,9 @@ import typer
 
 from nodeagent.wire.records import Intent, IntentAction
 from reconciler.cli.apply import SecretsOption
-from reconciler.cli.carrying import agree, carry_out, refuse, show_plan_text, show_settled, status_of_end
+from reconciler.cli.carrying import agree, carry_out, refuse, show_plan_text, status_of_end
 from reconciler.cli.confirmations import opened_store
+from reconciler.cli.earlier import show_settled
 from reconciler.cli.failures import CommandError
 from reconciler.cli.fleet import controller_files, holder_name, open_fleet
 from reconciler.cli.home import find_home
