@@ -7,6 +7,7 @@ from nodeagent.wire.records import Intent
 from reconciler.diffing.diff import diff_data_center
 from reconciler.diffing.identity import resolve_identities
 from reconciler.diffing.power import power_of
+from reconciler.diffing.space import find_low_space
 from reconciler.model.change import Blocked, Change, Changes, Deferred, Drift, Identities, Power
 from reconciler.model.desired import Desired, Disk, VirtualMachine
 from reconciler.model.intents import add_intent
@@ -88,7 +89,8 @@ def run_pass(
         changes = diff_data_center(desired, known, identities, placement, options.allow_prune, blocked, asked)
     whole = _block_everything(desired, changes, options.paused)
     changes = whole or changes
-    plan = build_plan(desired, known, identities, placement, changes, PLANNER)
+    alerts = tuple(find_low_space(desired, known))
+    plan = build_plan(desired, known, identities, placement, changes, PLANNER, alerts)
     calm = find_quiet(desired, changes) if not held and not whole else frozenset()
     return Pass(desired, reports, observed, identities, powers, placement, changes, plan, calm)
 

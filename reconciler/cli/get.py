@@ -11,6 +11,7 @@ from reconciler.cli.output import ListFormat, ListOption, print_rows
 from reconciler.cli.passes import make_pass
 from reconciler.cli.plan import DataCenterOption, PathsOption
 from reconciler.cli.statuses import Status
+from reconciler.diffing.space import is_low
 from reconciler.model.observed import Presence
 from reconciler.model.quantities import format_bytes
 from reconciler.pipeline import Pass
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def get(
     kind: Annotated[
-        str, typer.Argument(help="vms, hosts, disks, networks, storagedomains, clusters or datacenters.")
+        str, typer.Argument(help="vms, hosts, disks, networks, storagedomains (sd), clusters or datacenters.")
     ],
     name: Annotated[str | None, typer.Argument(help="One object, by name or id.")] = None,
     file: PathsOption = [],  # noqa: B006  typer needs a list
@@ -123,9 +124,19 @@ def _storage(done: Pass) -> Rows:
         ]
         active = sum(1 for one in facts if one.state == "active")
         free = format_bytes(facts[0].free_bytes) if facts else "-"
+        notes = "low space" if is_low(domain, done.observed) else ""
         role = "master" if done.changes.master == domain.uuid else "regular"
         rows.append(
-            (name, domain.type, role, f"{active}/{len(done.desired.hosts)}", free, domain.path, domain.uuid)
+            (
+                name,
+                domain.type,
+                role,
+                f"{active}/{len(done.desired.hosts)}",
+                free,
+                domain.path,
+                domain.uuid,
+                notes,
+            )
         )
     return rows
 
@@ -151,9 +162,10 @@ LISTINGS: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Pass], Rows]]]
     "host": (("host", "status", "guests", "memory", "address", "cluster", "uuid", "agent"), ("uuid", "agent"), _hosts),
     "disk": (("disk", "state", "size", "taken", "format", "allocation", "domain", "uuid"), ("uuid", "allocation"), _disks),
     "network": (("network", "bridge", "mtu", "hosts"), (), _networks),
-    "storagedomain": (("domain", "type", "role", "hosts", "free", "path", "uuid"), ("uuid",), _storage),
+    "storagedomain": (("domain", "type", "role", "hosts", "free", "path", "uuid", "notes"), ("uuid",), _storage),
     "cluster": (("cluster", "hosts", "vms", "cpu model", "machine"), (), _clusters),
     "datacenter": (("data center", "clusters", "hosts", "vms", "uuid"), (), _data_centers),
 }  # fmt: skip
 LISTINGS["virtualmachine"] = LISTINGS["vm"]
 LISTINGS["logicalnetwork"] = LISTINGS["network"]
+LISTINGS["sd"] = LISTINGS["storagedomain"]

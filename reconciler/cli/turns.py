@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from reconciler.loop import Turn
 from reconciler.model.outcome import ApplyOutcome, StepState
 from reconciler.model.plan import Plan
-from reconciler.planfile.text import blocked_line, headline
+from reconciler.planfile.text import alert_line, blocked_line, headline
 
 SHOWN = 4
 """How many objects a line names."""
@@ -21,6 +21,7 @@ class TurnLog:
         self._blocked: dict[str, dict[str, str]] = {}
         self._silent: dict[str, dict[str, str]] = {}
         self._numbers: dict[str, int] = {}
+        self._alerts: dict[str, dict[str, str]] = {}
         self._objections: dict[str, tuple[str, ...]] = {}
 
     def tell(self, turn: Turn) -> None:
@@ -62,7 +63,11 @@ class TurnLog:
             yield from _end(plan, turn.outcome)
 
     def _news(self, plan: Plan) -> Iterator[str]:
-        """What is blocked, and was not; what was, and is not."""
+        """Alerts, and what is blocked, that were not; what was blocked, and is not."""
+        alerted = self._alerts.get(plan.data_center, {})
+        alerts = {one.object: alert_line(one) for one in plan.alerts}
+        yield from (f"alert: {line}" for name, line in alerts.items() if alerted.get(name) != line)
+        self._alerts[plan.data_center] = alerts
         before = self._blocked.get(plan.data_center, {})
         now = {one.object: blocked_line(one) for one in plan.blocked}
         yield from (f"blocked: {line}" for name, line in now.items() if before.get(name) != line)

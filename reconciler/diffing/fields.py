@@ -145,7 +145,7 @@ TABLE: tuple[FieldRule, ...] = (
     FieldRule("sd.mountOptions", OBSERVE, "Used when a host connects the domain the next time."),
     FieldRule("sd.description", LIVE, "Kept in the manifest only."),
     FieldRule("sd.criticalSpace", LIVE, "Used by the next pass."),
-    FieldRule("sd.warningSpacePercent", LIVE, "Used by the next pass."),
+    FieldRule("sd.warningSpacePercent", LIVE, "An alert from the next pass on."),
     FieldRule("cluster.name", LIVE, "Shown to people."),
     FieldRule("cluster.networks", LIVE, "Bridges are made or removed on its hosts."),
     FieldRule(

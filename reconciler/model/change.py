@@ -147,6 +147,15 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that people should see to although nothing waits for them: work goes on, while it still can."""
+
+    object: str
+    what: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """The diff of a whole data center. Everything sorted by object id, then in the order it was found.
 

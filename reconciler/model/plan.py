@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from nodeagent.wire.orders import Evidence, Expectation
 from nodeagent.wire.version import CURRENT, Format
-from reconciler.model.change import Blocked, Deferred, Disruption, Drift, Reason
+from reconciler.model.change import Alert, Blocked, Deferred, Disruption, Drift, Reason
 
 EdgeKind = Literal["success", "settled"]
 
@@ -83,6 +83,7 @@ class Plan:
     blocked: tuple[Blocked, ...] = ()
     deferred: tuple[Deferred, ...] = ()
     drift: tuple[Drift, ...] = ()
+    alerts: tuple[Alert, ...] = ()
     problems: tuple[str, ...] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
     format: Format = CURRENT

@@ -22,10 +22,12 @@ def part_digest(value: Any) -> str:
 
 
 def plan_digest(plan: Plan) -> str:
-    """SHA-256 (hex) over header, basis and the digest of every step, blocked, deferred, drift and problem."""
+    """SHA-256 (hex) over header, basis and the digest of every step, blocked, deferred, drift, alert and problem."""
     header = (plan.format, plan.planner, plan.data_center, plan.data_center_uuid, plan.limits)
     tree = [part_digest(header), part_digest(plan.basis)]
-    groups: tuple[Iterable[Any], ...] = (plan.steps, plan.blocked, plan.deferred, plan.drift, plan.problems)
+    groups: tuple[Iterable[Any], ...] = (
+        plan.steps, plan.blocked, plan.deferred, plan.drift, plan.alerts, plan.problems,
+    )  # fmt: skip
     tree.extend(part_digest([part_digest(one) for one in group]) for group in groups)
     return part_digest(tree)
 

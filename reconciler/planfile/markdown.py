@@ -43,6 +43,9 @@ def _lines(plan: Plan) -> Iterator[str]:
         [f"`{one.object}`: {escape(one.reason)} → {escape(one.action)}" for one in plan.blocked],
     )
     yield from _list(
+        "⚠️ Alerts", [f"`{one.object}`: {escape(one.what)} → {escape(one.action)}" for one in plan.alerts]
+    )
+    yield from _list(
         "⏳ Deferred",
         [f"`{one.object}`: {escape(one.reason)}, until {escape(one.until)}" for one in plan.deferred],
     )

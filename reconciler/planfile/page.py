@@ -7,7 +7,7 @@ from reconciler.model.change import Disruption
 from reconciler.model.plan import Plan, Step
 from reconciler.planfile.canonical import plan_digest, plan_id
 from reconciler.planfile.drawing import MOST_NODES, draw_graph
-from reconciler.planfile.text import blocked_line, deferred_line, headline
+from reconciler.planfile.text import alert_line, blocked_line, deferred_line, headline
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8882; --live: #b58900; --hard: #c0392b; }
@@ -17,7 +17,7 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
 .graph { overflow: auto; border: 1px solid var(--line); border-radius: 8px; max-height: 75vh; }
 .blocked { border-left: 4px solid var(--hard); padding-left: .8rem; }
-.deferred, .drift { border-left: 4px solid var(--live); padding-left: .8rem; }
+.alerts, .deferred, .drift { border-left: 4px solid var(--live); padding-left: .8rem; }
 .felt { font-weight: 600; color: var(--hard); } .felt.live-migrate, .felt.pause { color: var(--live); }
 td.id:nth-child(2) { white-space: nowrap; }
 svg rect { fill: Canvas; stroke: var(--line); } svg text { font: 12px ui-monospace, monospace; fill: currentColor; }
@@ -43,6 +43,7 @@ def _parts(plan: Plan) -> Iterator[str]:
     yield f"<p>digest <code>{digest}</code> · planner {escape(plan.planner)}</p>"
     yield from _list("Problems", "blocked", plan.problems)
     yield from _list("Blocked: somebody must act", "blocked", [blocked_line(one) for one in plan.blocked])
+    yield from _list("Alerts", "alerts", [alert_line(one) for one in plan.alerts])
     yield from _list("Deferred", "deferred", [deferred_line(one) for one in plan.deferred])
     yield from _list("Drift", "drift", [f"{one.object}: {one.what}; {one.cause}" for one in plan.drift])
     if plan.steps:

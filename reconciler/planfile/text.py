@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from reconciler.model.change import Blocked, Deferred, Disruption, FieldChange
+from reconciler.model.change import Alert, Blocked, Deferred, Disruption, FieldChange
 from reconciler.model.plan import Plan, Step
 
 SHOWN_EDGES = 3
@@ -24,7 +24,11 @@ def headline(plan: Plan) -> str:
             parts.append(f"{number} {name}")
     if plan.problems:
         parts.append(_count(len(plan.problems), "problem"))
-    return f"{plan.data_center}: {', '.join(parts) if parts else 'nothing to do'}"
+    if not parts:
+        parts.append("nothing to do")
+    if plan.alerts:
+        parts.append(_count(len(plan.alerts), "alert"))
+    return f"{plan.data_center}: {', '.join(parts)}"
 
 
 def disruptions(plan: Plan) -> dict[str, int]:
@@ -36,6 +40,9 @@ def disruptions(plan: Plan) -> dict[str, int]:
 def _lines(plan: Plan) -> Iterator[str]:
     yield headline(plan)
     yield from (f"problem: {text}" for text in plan.problems)
+    if plan.alerts:
+        yield "alerts:"
+        yield from (f"  {alert_line(one)}" for one in plan.alerts)
     if plan.drift:
         yield "drift:"
         yield from (f"  {one.object}: {one.what}; {one.cause}" for one in plan.drift)
@@ -69,6 +76,11 @@ def _after(step: Step) -> str:
 def blocked_line(one: Blocked) -> str:
     """What is in the way, and what a person is to do."""
     return f"{one.object}: {one.reason}{_fields(one.fields)}; {one.action}"
+
+
+def alert_line(one: Alert) -> str:
+    """What people should see to, and how."""
+    return f"{one.object}: {one.what}; {one.action}"
 
 
 def deferred_line(one: Deferred) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from reconciler.model.change import Changes, Identities
+from reconciler.model.change import Alert, Changes, Identities
 from reconciler.model.desired import Desired
 from reconciler.model.observed import Observed
 from reconciler.model.placement import Placement
@@ -27,8 +27,9 @@ def build_plan(
     placement: Placement,
     changes: Changes,
     planner: str,
+    alerts: tuple[Alert, ...] = (),
 ) -> Plan:
-    """The whole plan. A cycle among its steps leaves a plan with the problem and without steps."""
+    """The whole plan. alerts: what people should see to besides. A cycle among its steps leaves a plan with the problem and without steps."""
     context = plan_context(desired, observed, identities, placement, changes)
     steps: tuple[Step, ...] = (
         order_steps(context, _decide(context)) if changes.changes or changes.pool else ()
@@ -47,6 +48,7 @@ def build_plan(
         blocked=changes.blocked,
         deferred=changes.deferred,
         drift=changes.drift,
+        alerts=alerts,
         problems=problems,
         limits=_limits(desired, steps),
     )

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from nodeagent.wire.facts import ExitFacts, NetworkFacts, OrderFacts
 from nodeagent.wire.guest import CpuConfig, GuestConfig, KernelBoot, MemoryConfig
-from nodeagent.wire.records import Intent, Run, RunHost
+from nodeagent.wire.records import Intent, Run, RunHost, VolumeFacts
 from reconciler.model.desired import Desired
 from reconciler.model.intents import add_intent, run_number
 from reconciler.model.quantities import parse_bytes
@@ -132,8 +132,10 @@ def _image(stage: Stage, disk: str) -> tuple[SimulatedStorage, str]:
 
 
 def _fill(stage: Stage, desired: Desired, domain: str, left: str) -> None:
+    """Somebody else's image takes all but so much."""
     place = stage.world.storage[_domain(desired, domain)]
-    place.total_bytes -= place.contents().free_bytes - parse_bytes(left)
+    taken, image = place.contents().free_bytes - parse_bytes(left), made_up_uuid("somebody's")
+    place.volumes[image] = VolumeFacts(image, made_up_uuid("volume"), "raw", "preallocated", taken, taken)
 
 
 def _unreadable(stage: Stage, desired: Desired, domain: str) -> None:

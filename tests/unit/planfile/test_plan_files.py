@@ -6,11 +6,13 @@ from dataclasses import replace
 import jsonschema
 import pytest
 
-from reconciler.model.change import Blocked, Deferred, Disruption, Drift, Reason
+from reconciler.model.change import Alert, Blocked, Deferred, Disruption, Drift, Reason
 from reconciler.model.plan import Basis, Edge, Plan, Step
 from reconciler.planfile.canonical import plan_digest, plan_id
 from reconciler.planfile.decode import PlanFileError, decode_plan, plan_schema
 from reconciler.planfile.encode import encode_plan
+from reconciler.planfile.markdown import render_markdown
+from reconciler.planfile.page import render_page
 from reconciler.planfile.text import headline, render_text
 
 STEP = Step(
@@ -56,6 +58,7 @@ CHANGES = {
     "blocked": {"blocked": ()},
     "deferred": {"deferred": ()},
     "drift": {"drift": ()},
+    "alert": {"alerts": (Alert("sd/shared", "it is nearly full", "extend it"),)},
     "problem": {"problems": ("these steps wait for each other",)},
     "limit": {"limits": {"migrations-per-host": 3}},
 }
@@ -64,6 +67,17 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_whatever_changes_in_a_plan_changes_its_digest(name):
     assert plan_digest(replace(PLAN, **CHANGES[name])) != plan_digest(PLAN)
+
+
+def test_an_alert_stands_in_every_form_of_a_plan_and_is_nothing_to_do():
+    plan = Plan(
+        "0.1.0", "dc/farm", "58cfb470", alerts=(Alert("sd/shared", "it is nearly full", "extend it"),)
+    )
+
+    assert headline(plan) == "dc/farm: nothing to do, 1 alert"
+    assert "alerts:\n  sd/shared: it is nearly full; extend it\n" in render_text(plan)
+    assert "`sd/shared`: it is nearly full → extend it" in render_markdown(plan)
+    assert "<li>sd/shared: it is nearly full; extend it</li>" in render_page(plan)
 
 
 def test_the_order_of_keys_changes_nothing():
