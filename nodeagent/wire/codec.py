@@ -28,6 +28,11 @@ def to_plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
+def as_in_a_file(value: Any) -> Any:
+    """A contract value as it is once it was written and read again: plain, with lists for tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def decode(document: bytes | str, kind: type[T]) -> T:
     """JSON as a contract value; fields that the contract does not have are ignored. Raises ContractError."""
     try:

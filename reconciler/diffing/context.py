@@ -1,9 +1,11 @@
 """What every part of the diff reads, and the findings that it hands back."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nodeagent.wire.facts import HostState
+from reconciler.diffing.abilities import Abilities
 from reconciler.diffing.records import MacLedger
 from reconciler.model.change import Blocked, Change, Deferred, Drift, Identities
 from reconciler.model.desired import Desired, StorageDomain
@@ -19,6 +21,7 @@ class DiffContext:
 
     bridges: by network, the bridge's name that holds in this plan. unusable: ids of disks that no guest can be given now.
     domains: the declared storage domains by uuid. names: ids of the declared VMs by uuid. asked: VMs of which a person asks something in this pass.
+    abilities: by cluster, what all its hosts can do. having: by storage domain (uuid), the answering hosts that report it.
     """
 
     desired: Desired
@@ -33,15 +36,30 @@ class DiffContext:
     domains: Mapping[str, StorageDomain] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     asked: frozenset[str] = frozenset()
+    abilities: Mapping[str, Abilities] = field(default_factory=dict)
+    having: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def answering_hosts(self) -> Iterable[tuple[HostObservation, HostState]]:
         """Declared hosts of this data center that answer, with their state, by id."""
-        for name in self.desired.hosts:
-            seen = self.observed.hosts.get(name)
-            if seen is None or not seen.answering or seen.state is None:
-                continue
-            if seen.belongs_to(self.desired.data_center.uuid):
-                yield seen, seen.state
+        return _answering_hosts(self.desired, self.observed)
+
+
+def _answering_hosts(desired: Desired, observed: Observed) -> Iterator[tuple[HostObservation, HostState]]:
+    for name in desired.hosts:
+        seen = observed.hosts.get(name)
+        if seen is None or not seen.answering or seen.state is None:
+            continue
+        if seen.belongs_to(desired.data_center.uuid):
+            yield seen, seen.state
+
+
+def find_having(desired: Desired, observed: Observed) -> dict[str, tuple[str, ...]]:
+    """By storage domain (uuid), ids of the answering hosts that report it, whatever its state there."""
+    having: dict[str, list[str]] = defaultdict(list)
+    for seen, state in _answering_hosts(desired, observed):
+        for one in state.storage:
+            having[one.uuid].append(seen.id)
+    return {uuid: tuple(hosts) for uuid, hosts in having.items()}
 
 
 def find_workers(desired: Desired, observed: Observed) -> tuple[str, ...]:
@@ -79,7 +97,7 @@ def domain_exists(context: DiffContext, uuid: str) -> bool:
     pool = context.observed.pool
     if pool is not None and uuid in pool.domains.values():
         return True
-    return any(one.uuid == uuid for _, state in context.answering_hosts() for one in state.storage)
+    return uuid in context.having
 
 
 def occupied_domains(observed: Observed) -> frozenset[str]:
@@ -131,11 +149,11 @@ def objection_to_domain(context: DiffContext, domain: StorageDomain) -> Blocked 
         )
     if domain.host is None:
         return None
-    for seen, state in context.answering_hosts():
-        if seen.id != domain.host and any(one.uuid == domain.uuid for one in state.storage):
-            return Blocked(
-                domain.meta.id,
-                f"it is connected on {seen.id}, and its manifest says that it lies on {domain.host} alone",
-                "take type and host back; or make a new domain and move its disks",
-            )
-    return None
+    elsewhere = next((host for host in context.having.get(domain.uuid, ()) if host != domain.host), None)
+    if elsewhere is None:
+        return None
+    return Blocked(
+        domain.meta.id,
+        f"it is connected on {elsewhere}, and its manifest says that it lies on {domain.host} alone",
+        "take type and host back; or make a new domain and move its disks",
+    )

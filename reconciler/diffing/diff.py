@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nodeagent.wire.records import DiskRecord
+from reconciler.diffing.abilities import find_abilities
 from reconciler.diffing.bridges import block_renames, bridges_in_use, effective_bridges
-from reconciler.diffing.context import DiffContext, Finding, find_workers, master_of
+from reconciler.diffing.context import DiffContext, Finding, find_having, find_workers, master_of
 from reconciler.diffing.hosts import diff_host
 from reconciler.diffing.records import MacLedger, disk_record, used_macs
 from reconciler.diffing.removals import block_mass_removal, diff_vanished, find_vanished
@@ -50,6 +51,8 @@ def diff_data_center(
         domains={one.uuid: one for one in desired.storage_domains.values()},
         names={uuid: name for name, uuid in identities.vms.items()},
         asked=asked,
+        abilities=find_abilities(desired, observed),
+        having=find_having(desired, observed),
     )
     vanished = find_vanished(context)
     mass = block_mass_removal(context, vanished, allow_prune)

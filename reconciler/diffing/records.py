@@ -1,23 +1,19 @@
 """What is decided once about a VM or disk and kept in its record: addresses, machine type, CPU model, consent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
 from itertools import islice
+from typing import Any, TypeVar
 
-from nodeagent.wire.facts import HostCapabilities
 from nodeagent.wire.records import DiskRecord, VmRecord
+from reconciler.diffing.abilities import Abilities, UndecidedError, cpu_model_of, machine_of
 from reconciler.model.change import Identities
 from reconciler.model.desired import Desired, Disk, VirtualMachine
 from reconciler.model.identity import disk_volume_uuid, mac_candidates
 from reconciler.model.observed import DiskObservation, Observed, VmObservation
 
 MAC_ATTEMPTS = 64
-MACHINE_FAMILIES = {"q35": "pc-q35-", "pc": "pc-i440fx-"}
-
-
-class UndecidedError(Exception):
-    """A value that must be resolved once cannot be: no host of the cluster has answered, or they have none in common."""
+Record = TypeVar("Record", VmRecord, DiskRecord)
 
 
 class MacLedger:
@@ -55,7 +51,7 @@ def used_macs(desired: Desired, observed: Observed) -> set[str]:
 
 def vm_record(
     desired: Desired,
-    observed: Observed,
+    abilities: Mapping[str, Abilities],
     identities: Identities,
     vm: VirtualMachine,
     seen: VmObservation | None,
@@ -64,14 +60,16 @@ def vm_record(
 ) -> VmRecord:
     """The record as it should be: the one there is with what the manifest changes, or a new one.
 
-    revision is not raised here. Raises UndecidedError where something resolved once cannot be.
+    The very same value if the manifest changes nothing. abilities: by cluster, what all its hosts can do. revision is
+    not raised here. Raises UndecidedError where something resolved once cannot be.
     """
     old = seen.record if seen else None
     uuid = identities.vms[vm.meta.id]
     kept = dict(old.macs) if old else _running_macs(seen)
     declared = {nic.name: nic.mac or kept.get(nic.name) or macs.assign(uuid, nic.name, desired.data_center.mac_prefix)
                 for nic in vm.nics}  # fmt: skip
-    machine, model = _machine(desired, observed, vm, old, seen), _cpu_model(desired, observed, vm, old, seen)
+    machine = machine_of(desired, abilities, vm, old, seen)
+    model = cpu_model_of(desired, abilities, vm, old, seen)
     base = old or VmRecord(
         uuid=uuid,
         object=vm.meta.id,
@@ -81,7 +79,7 @@ def vm_record(
         machine=machine,
         cpu_model=model,
     )
-    return replace(
+    return _settle(
         base,
         object=vm.meta.id,
         machine=machine,
@@ -94,6 +92,14 @@ def vm_record(
         manifest_digest=vm.meta.digest,
         copy_domain=copy_domain(desired, master, vm),
     )
+
+
+def _settle(record: Record, **fields: Any) -> Record:
+    """The record with these fields; the very same one, as with almost every VM of a pass, if it has them already."""
+    for name, value in fields.items():
+        if getattr(record, name) != value:
+            return replace(record, **fields)
+    return record
 
 
 def _running_macs(seen: VmObservation | None) -> dict[str, str]:
@@ -117,77 +123,13 @@ def disk_record(
         revision=0,
         incarnation=identities.incarnations.get(disk.meta.id, 1),
     )
-    return replace(
+    return _settle(
         base,
         object=disk.meta.id,
         managed=True,
         allow_destroy=disk.meta.allow_destroy,
         manifest_digest=disk.meta.digest,
     )
-
-
-def _machine(
-    desired: Desired, observed: Observed, vm: VirtualMachine, old: VmRecord | None, seen: VmObservation | None
-) -> str:
-    """A versioned machine type: declared, kept, what an adopted guest has, the cluster's, or the oldest default."""
-    wanted = vm.machine or (old.machine if old else None) or desired.clusters[vm.cluster].machine
-    if seen and not old and seen.guest and seen.guest.config and not vm.machine:
-        return seen.guest.config.machine
-    if old and vm.machine in (None, old.machine):
-        return old.machine
-    found = list(_capabilities(desired, observed, vm.cluster))
-    if wanted and wanted not in MACHINE_FAMILIES:
-        return wanted
-    if not found:
-        raise UndecidedError(f"no host of {vm.cluster} has answered, so its machine types are not known")
-    if wanted in MACHINE_FAMILIES:
-        if old and old.machine.startswith(MACHINE_FAMILIES[wanted]):
-            return old.machine
-        common = set.intersection(*(set(one.machines) for one in found))
-        family = [name for name in common if name.startswith(MACHINE_FAMILIES[wanted])]
-        if not family:
-            raise UndecidedError(
-                f"the hosts of {vm.cluster} have no machine type of family {wanted} in common"
-            )
-        return max(family, key=_version)
-    return min((one.default_machine for one in found), key=_version)
-
-
-@cache
-def _version(machine: str) -> tuple[int, ...]:
-    """`pc-q35-7.2` as (7, 2), so that 10.0 follows 9.2."""
-    digits = machine.rpartition("-")[2]
-    return tuple(int(part) for part in digits.split(".") if part.isdigit())
-
-
-def _cpu_model(
-    desired: Desired, observed: Observed, vm: VirtualMachine, old: VmRecord | None, seen: VmObservation | None
-) -> str:
-    """A named model: declared, kept, an adopted guest's, the cluster's, or the best that all its hosts can run."""
-    if vm.cpu.model or old:
-        return vm.cpu.model or (old.cpu_model if old else "")
-    if seen and seen.guest and seen.guest.config:
-        return seen.guest.config.cpu.model
-    model = desired.clusters[vm.cluster].cpu_model
-    if model:
-        return model
-    found = list(_capabilities(desired, observed, vm.cluster))
-    if not found:
-        raise UndecidedError(f"no host of {vm.cluster} has answered, so its CPU models are not known")
-    common = set.intersection(*(set(one.cpu_models) for one in found))
-    if not common:
-        raise UndecidedError(
-            f"the hosts of {vm.cluster} have no CPU model in common; give the cluster a cpuModel"
-        )
-    return next(model for model in reversed(found[0].cpu_models) if model in common)
-
-
-def _capabilities(desired: Desired, observed: Observed, cluster: str) -> Iterator[HostCapabilities]:
-    """Capabilities of the cluster's hosts that answer, by host id."""
-    for name, host in desired.hosts.items():
-        seen = observed.hosts.get(name)
-        if host.cluster == cluster and seen is not None and seen.answering and seen.state is not None:
-            yield seen.state.capabilities
 
 
 def copy_domain(desired: Desired, master: str | None, vm: VirtualMachine) -> str | None:

@@ -158,7 +158,7 @@ def _in_place(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterat
     volume = seen.volume
     assert volume is not None
     record = disk_record(context.desired, context.identities, disk, seen)
-    if record != seen.record:
+    if record is not seen.record and record != seen.record:
         verb = Verb.ADOPT if seen.record is None or not seen.record.managed else Verb.UPDATE
         yield Change(disk.meta.id, verb, (Reason("manifest-changed" if verb is Verb.UPDATE else "adopted"),))
     if volume.capacity_bytes < disk.size_bytes:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 from nodeagent.wire.guest import GuestConfig
 from nodeagent.wire.records import VmRecord
+from reconciler.diffing.abilities import UndecidedError
 from reconciler.diffing.context import DiffContext, Finding
 from reconciler.diffing.doubts import find_doubt
 from reconciler.diffing.guests import expected_guest
 from reconciler.diffing.power import last_exit, power_of
-from reconciler.diffing.records import UndecidedError, vm_record
+from reconciler.diffing.records import vm_record
 from reconciler.diffing.running import diff_running, dropped, objection_to_disks, objection_to_power
 from reconciler.model.change import Blocked, Change, Drift, Power, Reason, Verb
 from reconciler.model.desired import VirtualMachine
@@ -35,7 +36,7 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
         return VmDiff((doubt,))
     try:
         record = vm_record(
-            context.desired, context.observed, context.identities, vm, seen, context.macs, context.master
+            context.desired, context.abilities, context.identities, vm, seen, context.macs, context.master
         )
     except UndecidedError as error:
         advice = "bring a host of the cluster back, or name the value in the manifest"
@@ -93,7 +94,7 @@ def _record(
         )
     elif not old.managed:
         yield Change(vm.meta.id, Verb.ADOPT, (Reason("adopted"),))
-    elif old != record or vm.meta.id in context.asked:
+    elif (old is not record and old != record) or vm.meta.id in context.asked:
         yield Change(vm.meta.id, Verb.UPDATE, tuple(_why_written(context, old, record)))
 
 

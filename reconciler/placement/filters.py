@@ -85,7 +85,10 @@ class CpuLevel:
         """Hosts whose libvirt calls the model usable; host models fit everywhere."""
         if demand.cpu_model in (None, "host-passthrough", "maximum", "host-model"):
             return _every(table)
-        return np.array([demand.cpu_model in one.cpu_models for one in table.capabilities], dtype=np.bool_)
+        return table.matching(
+            (self.name, demand.cpu_model),
+            lambda host: demand.cpu_model in table.capabilities[host].cpu_models,
+        )
 
     def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
         """The model, and what the host can run at best."""
@@ -103,7 +106,9 @@ class EmulatedMachine:
         """Hosts that list the type; families such as q35 are on every host."""
         if demand.machine in (None, "q35", "pc"):
             return _every(table)
-        return np.array([demand.machine in one.machines for one in table.capabilities], dtype=np.bool_)
+        return table.matching(
+            (self.name, demand.machine), lambda host: demand.machine in table.capabilities[host].machines
+        )
 
     def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
         """The missing type."""
@@ -192,7 +197,9 @@ class Network:
         """By names."""
         if not demand.networks:
             return _every(table)
-        return np.array([demand.networks <= have for have in table.networks], dtype=np.bool_)
+        return table.matching(
+            (self.name, demand.networks), lambda host: demand.networks <= table.networks[host]
+        )
 
     def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
         """The missing ones."""
@@ -210,7 +217,7 @@ class Storage:
         """By names."""
         if not demand.domains:
             return _every(table)
-        return np.array([demand.domains <= have for have in table.domains], dtype=np.bool_)
+        return table.matching((self.name, demand.domains), lambda host: demand.domains <= table.domains[host])
 
     def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
         """The domains out of reach."""

@@ -3,7 +3,7 @@
 The one mutable value of this package; it lives for one pass.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +24,7 @@ UNKNOWN_LOAD = -1
 @dataclass(slots=True)
 class HostTable:
     """Hosts in id order. free: bytes left for guests; load: percent of one CPU summed, -1 if not reported;
-    physical: bytes of memory that are free right now by statistics (-1 if not reported)."""
+    physical: bytes of memory that are free right now by statistics (-1 if not reported). matches: answers of `matching`."""
 
     ids: tuple[str, ...]
     cpus: Integers
@@ -36,6 +36,14 @@ class HostTable:
     networks: tuple[frozenset[str], ...]
     domains: tuple[frozenset[str], ...]
     index: Mapping[str, int] = field(default_factory=dict)
+    matches: dict[tuple[str, Hashable], Booleans] = field(default_factory=dict)
+
+    def matching(self, wanted: tuple[str, Hashable], fits: Callable[[int], bool]) -> Booleans:
+        """Hosts (by position) that fit what is wanted, found once for each: only by what no placed VM changes."""
+        if wanted not in self.matches:
+            self.matches[wanted] = np.fromiter((fits(n) for n in range(len(self.ids))), dtype=np.bool_)
+            self.matches[wanted].flags.writeable = False
+        return self.matches[wanted]
 
     def position(self, host: str | None) -> int | None:
         """Where a host stands in the arrays; None for a host that is no candidate."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from nodeagent.wire.orders import Evidence
 from reconciler.model.change import Change, Changes, Identities, Verb
 from reconciler.model.desired import Cluster, Desired, StorageDomain, VirtualMachine
 from reconciler.model.observed import HostObservation, Observed, VmObservation
@@ -15,7 +16,10 @@ class PlanningError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
-    """Inputs of planning. workers: hosts that answer and are who they should be, by id, to do work on storage."""
+    """Inputs of planning. workers: hosts that answer and are who they should be, by id, to do work on storage.
+
+    newcomer_leases: hosts whose leases are held while a VM starts of which nobody has ever heard.
+    """
 
     desired: Desired
     observed: Observed
@@ -25,6 +29,7 @@ class PlanContext:
     workers: tuple[str, ...] = ()
     domains: dict[str, StorageDomain] = field(default_factory=dict)
     created: dict[str, str] = field(default_factory=dict)
+    newcomer_leases: tuple[str, ...] = ()
 
     @property
     def master(self) -> str:
@@ -60,11 +65,9 @@ class PlanContext:
         maker = self.created.get(storage)
         if maker in able:
             return str(maker)
-        connected = [one for one in able if self.is_connected(one, storage)]
-        found = connected or able
-        if not found:
+        if not able:
             raise PlanningError(f"no host that answers can reach storage domain {storage}")
-        return found[0]
+        return next((one for one in able if self.is_connected(one, storage)), able[0])
 
     def _able(self, storage: str, also: str | None) -> tuple[str, ...]:
         """Workers that reach one storage domain, or two."""
@@ -105,4 +108,14 @@ def plan_context(
         for one in changes.changes
         if one.verb is Verb.CREATE and one.object in desired.storage_domains and one.host
     }
-    return PlanContext(desired, observed, identities, placement, changes, workers, domains, created)
+    leases = leases_of(desired, observed.newcomer_evidence)
+    return PlanContext(
+        desired, observed, identities, placement, changes, workers, domains, created, newcomer_leases=leases
+    )
+
+
+def leases_of(desired: Desired, evidence: Evidence | None) -> tuple[str, ...]:
+    """Ids of the hosts whose answers are the evidence."""
+    found = evidence.hosts if evidence is not None else ()
+    answered = {one.host for one in found if one.kind in ("answered", "boot-changed")}
+    return tuple(name for name, host in desired.hosts.items() if host.uuid in answered) if answered else ()

@@ -1,5 +1,6 @@
 """Room on hosts while a plan runs: an arrival that does not fit yet waits for departures from its host."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from reconciler.model.capacity import footprint_after, guest_footprint, host_capacity, vm_footprint
@@ -23,11 +24,12 @@ def edges_for_room(
     for step in sorted(departures, key=lambda one: (one.kind != "stop-vm", _turn(context, one))):
         leaving.setdefault(step.host, []).append(step)
     free: dict[str, int] = {}
+    growth = _growth(context)
     for turn, step, host in sorted(coming, key=lambda one: one[0]):
         if host not in context.desired.hosts:
             continue
         if host not in free:
-            free[host] = _free_now(context, host)
+            free[host] = _free_now(context, host) - growth.get(host, 0)
         free[host] -= _footprint(context, step.object)
         queue = leaving.get(host, [])
         while free[host] < 0 and queue and (queue[0].kind == "stop-vm" or _turn(context, queue[0]) < turn):
@@ -43,26 +45,25 @@ def _turn(context: PlanContext, step: Step) -> tuple[bool, int, int, str]:
 
 
 def _free_now(context: PlanContext, host: str) -> int:
-    """Bytes that the host has left beside the guests that it runs now and what they grow by in this plan; negative
-    if it is overfull."""
+    """Bytes that the host has left beside the guests that it runs now; negative if it is overfull."""
     state = context.host(host).state
     if state is None:
         return 0
     percent = context.desired.clusters[context.desired.hosts[host].cluster].memory_overcommit_percent
     used = sum(guest_footprint(guest.config) for guest in state.guests if guest.config)
     used += sum(guest.memory_bytes for guest in state.guests if guest.config is None)
-    return host_capacity(state.capabilities, percent) - used - _growth(context, host)
+    return host_capacity(state.capabilities, percent) - used
 
 
-def _growth(context: PlanContext, host: str) -> int:
-    """Bytes that running guests take more once this plan has changed or restarted them where they are."""
-    grown = 0
+def _growth(context: PlanContext) -> dict[str, int]:
+    """By host, bytes that running guests take more once this plan has changed or restarted them where they are."""
+    grown: dict[str, int] = defaultdict(int)
     for change in context.of_verb(Verb.CHANGE_LIVE, Verb.RESTART):
         seen = context.seen(change.object)
-        config = seen.guest.config if seen and seen.guest and seen.host == host == change.host else None
-        if config is not None:
+        config = seen.guest.config if seen and seen.guest and seen.host == change.host else None
+        if change.host is not None and config is not None:
             after = footprint_after(context.desired.vms[change.object], config)
-            grown += max(0, after - guest_footprint(config))
+            grown[change.host] += max(0, after - guest_footprint(config))
     return grown
 
 

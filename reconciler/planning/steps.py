@@ -1,9 +1,7 @@
 """Making a step from typed order arguments, so that its kind and args always fit the contract."""
 
-from typing import Any
-
 from nodeagent.wire.arguments import KINDS, Arguments
-from nodeagent.wire.codec import to_plain
+from nodeagent.wire.codec import as_in_a_file
 from nodeagent.wire.orders import Evidence, Expectation
 from reconciler.model.change import Change, Disruption, Reason
 from reconciler.model.names import step_id
@@ -38,7 +36,7 @@ def make_step(
         object=subject,
         host=host,
         summary=summary,
-        args=_as_in_a_file(to_plain(arguments)),
+        args=as_in_a_file(arguments),
         because=because or (change.because if change else ()),
         expects=expects,
         disruption=disruption,
@@ -48,12 +46,3 @@ def make_step(
         timeout_ms=timeout_ms,
         secrets=secrets,
     )
-
-
-def _as_in_a_file(value: Any) -> Any:
-    """Plain values with lists for tuples: so a plan that was written and read again is the same value."""
-    if isinstance(value, dict):
-        return {key: _as_in_a_file(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_in_a_file(one) for one in value]
-    return value

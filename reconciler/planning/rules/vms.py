@@ -12,7 +12,7 @@ from reconciler.model.desired import MigrationLimits
 from reconciler.model.observed import VmObservation
 from reconciler.model.plan import Estimate, Step
 from reconciler.model.quantities import format_bytes
-from reconciler.planning.context import PlanContext
+from reconciler.planning.context import PlanContext, leases_of
 from reconciler.planning.rules.pausing import plan_pause
 from reconciler.planning.steps import make_step
 
@@ -291,7 +291,6 @@ def _home(context: PlanContext, vm: str) -> str | None:
 
 def _leases(context: PlanContext, evidence: Evidence | None) -> tuple[str, ...]:
     """Ids of the hosts whose answers are the evidence: their leases are held while the VM starts."""
-    if evidence is None:
-        return ()
-    answered = {one.host for one in evidence.hosts if one.kind in ("answered", "boot-changed")}
-    return tuple(name for name, host in context.desired.hosts.items() if host.uuid in answered)
+    if evidence is context.observed.newcomer_evidence:
+        return context.newcomer_leases
+    return leases_of(context.desired, evidence)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from nodeagent.wire.facts import HostCapabilities
-from reconciler.diffing.records import MAC_ATTEMPTS, MacLedger, UndecidedError
+from reconciler.diffing.abilities import UndecidedError
+from reconciler.diffing.records import MAC_ATTEMPTS, MacLedger
 from reconciler.model.identity import mac_candidates
 from tests.laws.estates import EstateSpec, HostSpec, VmSpec, build, reseal
 from tests.laws.worlds import OPTIONS
