@@ -10,6 +10,7 @@ from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation, OperationError
 from nodeagent.operations.vm_devices import Find, device_xml, find_device, the_device, unplug
 from nodeagent.operations.vm_living import as_found, living_config, refuse_absent, relabel_config
+from nodeagent.operations.vm_places import keep_findings, open_record
 from nodeagent.wire.arguments import AttachNic, DetachNic, UpdateNic
 from nodeagent.wire.guest import GuestConfig, NicConfig
 
@@ -89,11 +90,15 @@ def _check_attach(host: Host, wanted: AttachNic) -> str | None:
 
 
 def _attach(host: Host, wanted: AttachNic, _control: Control) -> dict[str, Any]:
+    records = open_record(host, wanted.master, wanted.vm)
     if find_device(host, wanted.vm, card_with(wanted.nic.mac)) is None:
         host.hypervisor.attach_device(wanted.vm, device_xml(nic_element(wanted.nic)))
     _keep(host, wanted.vm, wanted.nic)
     living = _living_nic(host, wanted.vm, wanted.nic.mac)
-    return {"pci": {wanted.nic.name: living.pci if living else None}}
+    if living is None:
+        return {"pci": {wanted.nic.name: None}}
+    keep_findings(records, (living,))
+    return {"pci": {wanted.nic.name: living.pci}}
 
 
 def _detach(host: Host, wanted: DetachNic, control: Control) -> dict[str, Any]:

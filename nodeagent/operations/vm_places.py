@@ -63,18 +63,25 @@ def open_record(host: Host, master: str, vm: str) -> RecordPlace:
     return RecordPlace(host, master, place, record)
 
 
-def keep_addresses(records: RecordPlace, nics: tuple[NicConfig, ...]) -> None:
-    """Write the PCI addresses that libvirt chose into the record; facts show them too if that fails."""
+def keep_findings(
+    records: RecordPlace, nics: tuple[NicConfig, ...], disks: tuple[str, ...] | None = None
+) -> None:
+    """Write into the record what was found of the guest: the PCI addresses that libvirt chose; disks: ids of all that
+    it has or is to have, where no others can be in use. Facts show the same if it fails, and a plan writes it then.
+    """
     chosen = {nic.name: nic.pci for nic in nics if nic.pci is not None}
     for _attempt in range(RECORD_ATTEMPTS):
         try:
             record = read_vm_record(records.place, records.vm)
-            if record is None or record.pci == record.pci | chosen:
+            if record is None:
                 return
-            wanted = replace(record, pci=record.pci | chosen, revision=record.revision + 1)
-            write_vm_record(records.place, records.copy, wanted)
+            named = record.disks if disks is None else disks
+            found = replace(record, pci=record.pci | chosen, disks=named)
+            if found == record:
+                return
+            write_vm_record(records.place, records.copy, replace(found, revision=record.revision + 1))
         except OperationError as error:
-            LOG.warning("the PCI addresses of VM %s are not in its record yet: %s", records.vm, error.summary)
+            LOG.warning("what VM %s was given is not in its record yet: %s", records.vm, error.summary)
 
 
 def place_of(host: Host, config: GuestConfig, master: str) -> GuestPlace:

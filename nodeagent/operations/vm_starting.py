@@ -16,7 +16,7 @@ from nodeagent.operations.vm_console import set_password
 from nodeagent.operations.vm_living import is_gone, living_config, read_living
 from nodeagent.operations.vm_places import (
     RecordPlace,
-    keep_addresses,
+    keep_findings,
     open_record,
     place_of,
     prepare_directories,
@@ -102,7 +102,7 @@ def _finish(host: Host, config: GuestConfig, records: RecordPlace, control: Cont
     """Set the console's password, and keep and tell what libvirt chose."""
     reading = read_living(host, config.uuid)
     nics = reading.config.nics if reading.config is not None else ()
-    keep_addresses(records, nics)
+    keep_findings(records, nics, tuple(disk.name for disk in config.disks))
     if config.vnc is not None and config.vnc.password in control.secrets:
         set_password(host, config.uuid, config.vnc.password, control)
     return {

@@ -5,7 +5,7 @@ from typing import Any
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation, OperationError
 from nodeagent.operations.vm_living import REPLAN, is_gone, read_living
-from nodeagent.operations.vm_places import open_record
+from nodeagent.operations.vm_places import keep_findings, open_record
 from nodeagent.operations.vm_stopping import close_stopped, stop_guest
 from nodeagent.wire.arguments import StopVm
 
@@ -36,6 +36,8 @@ def _run(host: Host, wanted: StopVm, control: Control) -> dict[str, Any]:
     records = open_record(host, wanted.master, wanted.vm)
     stop_guest(host, wanted.vm, wanted.mode, wanted.timeout_ms, control, then_destroy=wanted.then_destroy)
     close_stopped(host, records, wanted.run, wanted.reason, control, by_manifest=wanted.stopped_by_manifest)
+    if wanted.disks is not None:
+        keep_findings(records, (), wanted.disks)
     return {}
 
 

@@ -204,6 +204,7 @@ class StopVm:
     """Ask the guest to shut down for timeout_ms, or pull its plug; then close its run.
 
     then_destroy: a guest that has not shut down in its time has its plug pulled too; else the order fails.
+    disks: what the record names once the guest has let go of all; None leaves that as it is.
     """
 
     master: Uuid
@@ -214,6 +215,7 @@ class StopVm:
     reason: ExitReason
     stopped_by_manifest: bool = False
     then_destroy: bool = False
+    disks: tuple[ObjectId, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +291,9 @@ class UpdateNic:
 
 @dataclass(frozen=True, slots=True)
 class AttachNic:
-    """Plug a card into a running guest."""
+    """Plug a card into a running guest, and keep what libvirt chose (PCI) in the VM's record."""
 
+    master: Uuid
     vm: Uuid
     nic: NicConfig
 

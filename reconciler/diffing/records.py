@@ -1,6 +1,6 @@
 """What is decided once about a VM or disk and kept in its record: addresses, machine type, CPU model, consent."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -85,7 +85,8 @@ def vm_record(
         machine=machine,
         cpu_model=model,
         macs=declared,
-        disks=tuple(one.disk for one in vm.disks),
+        pci=_addresses(old, seen, declared),
+        disks=(*(one.disk for one in vm.disks), *_not_let_go(identities, vm, seen)),
         managed=True,
         removed=False,
         allow_destroy=vm.meta.allow_destroy,
@@ -100,6 +101,33 @@ def _settle(record: Record, **fields: Any) -> Record:
         if getattr(record, name) != value:
             return replace(record, **fields)
     return record
+
+
+def _not_let_go(identities: Identities, vm: VirtualMachine, seen: VmObservation | None) -> Iterator[str]:
+    """Disks of the record that the manifest no longer names and a guest still has, or may have out of sight.
+
+    They stay in the record until they are proven unplugged: whoever else is to get one looks there.
+    """
+    declared = {one.disk for one in vm.disks}
+    dropped = [name for name in seen.record.disks if name not in declared] if seen and seen.record else []
+    if not dropped or seen is None or not (seen.guests or seen.doubts):
+        return
+    images = {identities.disks[name] for name in declared}
+    configs = [one.facts.config for one in seen.guests]
+    had = {disk.name for config in configs if config for disk in config.disks if disk.image not in images}
+    sure = None not in configs and not seen.doubts
+    yield from (name for name in dropped if name in had or not sure)
+
+
+def _addresses(old: VmRecord | None, seen: VmObservation | None, macs: Mapping[str, str]) -> dict[str, str]:
+    """PCI addresses by card: those of the record; where it has none, what a running guest shows. macs: by card."""
+    kept = old.pci if old else {}
+    if kept.keys() == macs.keys():
+        return kept
+    config = seen.guest.config if seen and seen.guest else None
+    shown = {nic.name: nic.pci for nic in config.nics if macs.get(nic.name) == nic.mac} if config else {}
+    found = {name: kept.get(name) or shown.get(name) for name in macs}
+    return {name: address for name, address in found.items() if address}
 
 
 def _running_macs(seen: VmObservation | None) -> dict[str, str]:

@@ -104,8 +104,14 @@ def _why_written(context: DiffContext, old: VmRecord, record: VmRecord) -> Itera
         yield Reason("asked", record.intents[-1].action)
     if old.intents != record.intents:
         yield Reason("intent-achieved", next(one.action for one in reversed(record.intents) if one.done))
-    if replace(old, intents=record.intents) != record:
+    found = replace(old, intents=record.intents, pci=record.pci, disks=record.disks)
+    if found != record:
         yield Reason("manifest-changed")
+        return
+    if old.pci != record.pci:
+        yield Reason("address-found")
+    if old.disks != record.disks:
+        yield Reason("disk-let-go")
 
 
 def _power(

@@ -13,7 +13,7 @@ from reconciler.model.names import step_id
 from reconciler.model.plan import Edge, Step
 from reconciler.planning.context import PlanContext
 from reconciler.planning.room import edges_for_room
-from reconciler.planning.steps import END_INTENT
+from reconciler.planning.steps import END_INTENT, LET_GO
 
 LIVE_KINDS = frozenset(
     {
@@ -258,9 +258,11 @@ CHAIN = {
     "record-exit": "exit",
     "stop-vm": "stop",
     "live": "change",
+    "let-go": "letting-go",
     "pause-vm": "pause",
     "resume-vm": "pause",
     "end-intent": "end-of-intent",
+    "plug": "plugging",
     "migrate-vm": "migration",
     "live-there": "change",
     "start-vm": "start",
@@ -271,12 +273,14 @@ CHAIN = {
 
 
 def _one_vm_in_order(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]:
-    """Within one VM: record, exit, stop, live changes, pause, what moves it, what changes it there, start, removal."""
+    """Within one VM: record, exit, stop, live changes, disks let go, pause, what moves it, what changes it there, start,
+    removal."""
     for steps in index.by_object.values():
         moved_from = next((step.host for step in steps if step.kind == "migrate-vm"), None)
         groups: dict[str, list[Step]] = defaultdict(list)
         for step in steps:
             groups[_link(step, moved_from)].append(step)
+        _plug_after_records(groups)
         present = [link for link in CHAIN if link in groups]
         for earlier, later in pairwise(present):
             rule = f"{CHAIN[earlier]}-before-{CHAIN[later]}"
@@ -285,10 +289,19 @@ def _one_vm_in_order(_context: PlanContext, index: StepIndex) -> Iterator[Arrow]
                     yield step.id, Edge(before.id, rule)
 
 
+def _plug_after_records(groups: dict[str, list[Step]]) -> None:
+    """Whoever plugs a card writes its address into the record: that comes after the steps that write a planned record."""
+    if "let-go" in groups or "end-intent" in groups:
+        live = groups.pop("live", [])
+        for step in live:
+            groups["plug" if step.kind == "attach-nic" else "live"].append(step)
+
+
 def _link(step: Step, moved_from: str | None) -> str:
     """Which link of the chain a step is; a live change on the host to which the VM moves comes after the move."""
-    if step.kind == "write-vm-record" and step.id == step_id(step.object, END_INTENT):
-        return "end-intent"
+    if step.kind == "write-vm-record":
+        later = (END_INTENT, LET_GO)
+        return next((verb for verb in later if step.id == step_id(step.object, verb)), step.kind)
     if step.kind not in LIVE_KINDS:
         return step.kind
     return "live" if moved_from in (None, step.host) else "live-there"

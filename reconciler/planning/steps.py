@@ -10,6 +10,9 @@ from reconciler.model.plan import Estimate, Step
 END_INTENT = "end-intent"
 """The verb of the step that marks a person's intent as done in the VM's record; it comes late among its VM's steps."""
 
+LET_GO = "let-go"
+"""The verb of the step that takes disks out of the VM's record once they are unplugged."""
+
 
 def make_step(
     change: Change | None,

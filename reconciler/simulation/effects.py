@@ -39,7 +39,14 @@ from nodeagent.wire.arguments import (
 from nodeagent.wire.facts import NetworkFacts
 from nodeagent.wire.guest import NicConfig
 from nodeagent.wire.records import VolumeFacts
-from reconciler.simulation.guests import boot_guest, home_guest, reboot_guest, stop_guest
+from reconciler.simulation.guests import (
+    boot_guest,
+    home_guest,
+    master_of,
+    reboot_guest,
+    stop_guest,
+    with_address,
+)
 from reconciler.simulation.host import SimulatedHost
 from reconciler.simulation.storage import SimulatedStorage, SimulationFault
 from reconciler.simulation.world import World
@@ -246,11 +253,14 @@ def _update_nic(_world: World, host: SimulatedHost, args: UpdateNic, _key: str) 
     return {}
 
 
-def _attach_nic(_world: World, host: SimulatedHost, args: AttachNic, _key: str) -> Outputs:
+def _attach_nic(world: World, host: SimulatedHost, args: AttachNic, _key: str) -> Outputs:
     guest = home_guest(host, args.vm)
     _need_bridge(host, args.nic)
-    guest.config = replace(guest.config, nics=(*guest.config.nics, args.nic))
-    return {}
+    nic = with_address(args.nic, guest.config.nics)
+    guest.config = replace(guest.config, nics=(*guest.config.nics, nic))
+    pci = {nic.name: str(nic.pci)}
+    master_of(world, host, args.master).keep_findings(args.vm, pci)
+    return {"pci": pci}
 
 
 def _detach_nic(_world: World, host: SimulatedHost, args: DetachNic, _key: str) -> Outputs:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from nodeagent.wire.arguments import MigrateVm, RebootVm, StartVm, StopVm
-from nodeagent.wire.guest import GuestConfig
+from nodeagent.wire.guest import GuestConfig, NicConfig
 from reconciler.simulation.host import SimulatedGuest, SimulatedHost
 from reconciler.simulation.storage import SimulatedStorage, SimulationFault
 from reconciler.simulation.world import World
@@ -50,7 +50,7 @@ def boot_claimed(world: World, host: SimulatedHost, args: StartVm) -> Outputs:
     host.guests[args.config.uuid] = SimulatedGuest(_with_addresses(args.config), world.now_ms)
     host.exits.pop(args.config.uuid, None)
     pci = {nic.name: str(nic.pci) for nic in host.guests[args.config.uuid].config.nics}
-    master.keep_pci(args.config.uuid, pci)
+    master.keep_findings(args.config.uuid, pci, [disk.name for disk in args.config.disks])
     return {"pci": pci}
 
 
@@ -69,11 +69,18 @@ def _check_needs(world: World, host: SimulatedHost, config: GuestConfig) -> None
 
 
 def _with_addresses(config: GuestConfig) -> GuestConfig:
-    """PCI addresses as libvirt would choose them: one bus for each card."""
-    nics = tuple(
-        nic if nic.pci else replace(nic, pci=f"0000:{bus:02x}:00.0") for bus, nic in enumerate(config.nics, 1)
-    )
-    return replace(config, nics=nics)
+    """PCI addresses for cards that have none, as libvirt would choose them."""
+    nics: list[NicConfig] = []
+    for nic in config.nics:
+        nics.append(with_address(nic, (*config.nics, *nics)))
+    return replace(config, nics=tuple(nics))
+
+
+def with_address(nic: NicConfig, others: tuple[NicConfig, ...]) -> NicConfig:
+    """A card on the lowest bus that is free, if it has no address."""
+    taken = {one.pci for one in others}
+    free = (address for bus in range(1, 256) if (address := f"0000:{bus:02x}:00.0") not in taken)
+    return nic if nic.pci else replace(nic, pci=next(free))
 
 
 def stop_guest(world: World, host: SimulatedHost, args: StopVm, key: str) -> None:
@@ -83,6 +90,7 @@ def stop_guest(world: World, host: SimulatedHost, args: StopVm, key: str) -> Non
     master_of(world, host, args.master).close_run(
         args.vm, args.run, args.reason, key, stopped_by_manifest=args.stopped_by_manifest
     )
+    master_of(world, host, args.master).keep_findings(args.vm, {}, args.disks)
 
 
 def reboot_guest(world: World, host: SimulatedHost, args: RebootVm, key: str) -> Outputs:

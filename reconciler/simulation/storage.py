@@ -96,11 +96,12 @@ class SimulatedStorage:
             run = replace(record.run, closed=reason, stopped_by_manifest=stopped_by_manifest)
             self._update(record, run=run, last_order=key)
 
-    def keep_pci(self, vm: str, pci: dict[str, str]) -> None:
-        """Writes the addresses that the hypervisor chose."""
+    def keep_findings(self, vm: str, pci: dict[str, str], disks: Sequence[str] | None = None) -> None:
+        """Writes the addresses that the hypervisor chose, and the disks that the guest was given."""
         record = self.record(vm)
-        if record.pci != pci:
-            self._update(record, pci=pci)
+        found = (record.pci | pci, record.disks if disks is None else tuple(disks))
+        if found != (record.pci, record.disks):
+            self._update(record, pci=found[0], disks=found[1])
 
     def _update(self, record: VmRecord, **fields: object) -> None:
         self.vms[record.uuid] = replace(record, revision=record.revision + 1, **fields)  # type: ignore[arg-type]  # fields of VmRecord

@@ -158,7 +158,7 @@ def test_live_changes_reach_the_guest_and_are_seen(h1):
     h1.order(UpdateNic(config.uuid, living.nics[1], changed))
     h1.order(ChangeCdrom(config.uuid, CdromConfig(MASTER, "tools.iso")))
     third = make_nic(3)
-    h1.order(AttachNic(config.uuid, third))
+    h1.order(AttachNic(MASTER, config.uuid, third))
     new_disk = make_disk(h1.lab, 3)
     h1.order(AttachDisk(config.uuid, new_disk))
     found = h1.guest(config.uuid).config

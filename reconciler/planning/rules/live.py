@@ -13,15 +13,17 @@ from nodeagent.wire.arguments import (
     SetVmMemory,
     SetVncPassword,
     UpdateNic,
+    WriteVmRecord,
 )
 from nodeagent.wire.guest import DiskConfig, GuestConfig, NicConfig
 from nodeagent.wire.orders import Evidence, Expectation
-from reconciler.model.change import FieldChange, Verb
+from reconciler.model.change import Change, FieldChange, Verb
 from reconciler.model.names import name_of
 from reconciler.model.plan import Step
 from reconciler.model.quantities import format_bytes
 from reconciler.planning.context import PlanContext, PlanningError
-from reconciler.planning.steps import make_step
+from reconciler.planning.rules.records import unplugged_disks, without_unplugged
+from reconciler.planning.steps import LET_GO, make_step
 
 DETACH_TIMEOUT_MS = 90_000
 
@@ -35,7 +37,7 @@ def plan_live(context: PlanContext) -> Iterator[Step]:
         done: set[str] = set()
         for field in change.fields:
             verb, arguments, summary = _action(
-                field, context.changes.guests[change.object], seen.guest.config
+                context.master, field, context.changes.guests[change.object], seen.guest.config
             )
             if verb in done:
                 continue
@@ -51,9 +53,26 @@ def plan_live(context: PlanContext) -> Iterator[Step]:
                 timeout_ms=DETACH_TIMEOUT_MS,
                 secrets=_secrets(arguments),
             )
+        yield from _let_go(context, change)
 
 
-def _action(field: FieldChange, want: GuestConfig, have: GuestConfig) -> tuple[str, Arguments, str]:
+def _let_go(context: PlanContext, change: Change) -> Iterator[Step]:
+    """Taking unplugged disks out of the VM's record, which names a disk for as long as a guest may write it."""
+    unplugged = unplugged_disks(context, change.object)
+    if unplugged and any(one.field == "vm.disks" for one in change.fields):
+        record = without_unplugged(context, change.object)
+        yield make_step(
+            change,
+            WriteVmRecord(context.master, record),
+            verb=LET_GO,
+            host=context.worker_for(context.master, change.host, also=record.copy_domain),
+            summary=f"write its record: {' and '.join(unplugged)} unplugged",
+        )
+
+
+def _action(
+    master: str, field: FieldChange, want: GuestConfig, have: GuestConfig
+) -> tuple[str, Arguments, str]:
     """Verb, arguments and line of the step for one field."""
     if field.field == "vm.memory":
         text = f"memory {format_bytes(field.before)} → {format_bytes(field.after)}, by balloon"
@@ -73,7 +92,7 @@ def _action(field: FieldChange, want: GuestConfig, have: GuestConfig) -> tuple[s
     if field.field == "vm.disks":
         return _disk(field, want, have)
     if field.field.startswith("vm.nics"):
-        return _nic(field, want, have)
+        return _nic(master, field, want, have)
     raise PlanningError(f"no rule changes {field.field} live")
 
 
@@ -95,12 +114,16 @@ def _named(disks: tuple[DiskConfig, ...], name: str) -> DiskConfig:
     return next(disk for disk in disks if disk.name == name)
 
 
-def _nic(field: FieldChange, want: GuestConfig, have: GuestConfig) -> tuple[str, Arguments, str]:
+def _nic(master: str, field: FieldChange, want: GuestConfig, have: GuestConfig) -> tuple[str, Arguments, str]:
     """Plugging, unplugging or changing a card."""
     if field.field == "vm.nics":
         if field.after is not None:
             nic = _card(want, field.after)
-            return f"attach-{nic.name}", AttachNic(want.uuid, nic), f"plug card {nic.name} into {nic.network}"
+            return (
+                f"attach-{nic.name}",
+                AttachNic(master, want.uuid, nic),
+                f"plug card {nic.name} into {nic.network}",
+            )
         nic = _card(have, field.before)
         return f"detach-{nic.name}", DetachNic(want.uuid, nic), f"unplug card {nic.name}"
     name = field.field.partition("[")[2].partition("]")[0]

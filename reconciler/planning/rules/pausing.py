@@ -1,14 +1,13 @@
 """Pausing and resuming a guest because a person asked, and marking the intent in its record as done."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from nodeagent.wire.arguments import PauseVm, ResumeVm, WriteVmRecord
 from nodeagent.wire.orders import Expectation
 from reconciler.model.change import Change, Disruption, Verb
-from reconciler.model.intents import PAUSING, end_intents
 from reconciler.model.plan import Step
 from reconciler.planning.context import PlanContext
+from reconciler.planning.rules.records import without_pausing
 from reconciler.planning.steps import END_INTENT, make_step
 
 
@@ -27,12 +26,10 @@ def plan_pause(context: PlanContext, change: Change) -> Iterator[Step]:
         expects=(Expectation(f"guest/{seen.uuid}", "present", value=True),),
         disruption=Disruption.PAUSE if pausing else Disruption.NONE,
     )
-    record = context.changes.records[change.object]
-    written = any(one.object == change.object for one in context.of_verb(Verb.UPDATE))
-    ended = replace(record, intents=end_intents(record, PAUSING), revision=record.revision + 1 + written)
+    record = without_pausing(context, change.object)
     yield make_step(
         change,
-        WriteVmRecord(context.master, ended),
+        WriteVmRecord(context.master, record),
         verb=END_INTENT,
         host=context.worker_for(context.master, change.host, also=record.copy_domain),
         summary=f"write its record: it was {'paused' if pausing else 'resumed'} as asked",

@@ -6,14 +6,15 @@ from dataclasses import replace
 from nodeagent.wire.arguments import MigrateVm, RebootVm, RecordExit, RemoveVm, StartVm, StopVm, WriteVmRecord
 from nodeagent.wire.guest import GuestConfig
 from nodeagent.wire.orders import Evidence, Expectation
-from nodeagent.wire.records import ExitReason, Run, RunHost, VmRecord
+from nodeagent.wire.records import ExitReason, VmRecord
 from reconciler.model.change import Change, Disruption, Verb
-from reconciler.model.desired import MigrationLimits
+from reconciler.model.desired import MigrationLimits, VirtualMachine
 from reconciler.model.observed import VmObservation
 from reconciler.model.plan import Estimate, Step
 from reconciler.model.quantities import format_bytes
 from reconciler.planning.context import PlanContext, leases_of
 from reconciler.planning.rules.pausing import plan_pause
+from reconciler.planning.rules.records import is_found, written_record
 from reconciler.planning.steps import make_step
 
 START_TIMEOUT_MS = 180_000
@@ -27,6 +28,8 @@ WRITTEN = {
     "asked": "asked to {}",
     "intent-achieved": "it was asked to {}, and that is done",
     "manifest-changed": "the manifest changed",
+    "address-found": "the addresses of its cards",
+    "disk-let-go": "no guest has the disk any more",
 }
 """What stands in a record that is there already, by the rule that has it written."""
 
@@ -53,16 +56,12 @@ def plan_vms(context: PlanContext) -> Iterator[Step]:
 
 def _write_record(context: PlanContext, change: Change) -> Step:
     """A new record, an adopted guest's, or the one there is with what the manifest changed."""
-    record = context.changes.records[change.object]
-    seen = context.seen(change.object)
-    found = change.verb is Verb.ADOPT and record.run is None and seen is not None and bool(seen.guests)
-    if found and seen is not None:
-        record = replace(record, run=_run_of(context, seen))
+    record, found = written_record(context, change), is_found(context, change)
     verb = {Verb.CREATE: "create", Verb.ADOPT: "adopt"}.get(change.verb, "update-record")
     preferred = context.placement.assignments.get(change.object)
     return make_step(
         change,
-        WriteVmRecord(context.master, replace(record, revision=record.revision + 1)),
+        WriteVmRecord(context.master, record),
         verb=verb,
         host=context.worker_for(
             context.master, preferred.host if preferred else None, also=record.copy_domain
@@ -79,17 +78,6 @@ def _record_summary(change: Change, record: VmRecord, *, found: bool) -> str:
     if change.verb is Verb.ADOPT:
         return f"take over the running guest {record.uuid} as it is" if found else "manage it again"
     return f"write its record: {', '.join(WRITTEN[one.rule].format(one.ref) for one in change.because)}"
-
-
-def _run_of(context: PlanContext, seen: VmObservation) -> Run | None:
-    """The open run of a guest that is adopted where it runs."""
-    hosts = []
-    for one in seen.guests:
-        state = context.host(one.host).state
-        if state is not None:
-            hosts.append(RunHost(state.host_uuid, state.boot_id))
-    number = seen.guest.config.run if seen.guest and seen.guest.config else 0
-    return Run(max(1, number), tuple(hosts)) if hosts else None
 
 
 def _record_exit(context: PlanContext, change: Change) -> Step:
@@ -161,7 +149,17 @@ def _stop(context: PlanContext, change: Change) -> Step:
     run = _run_number(seen)
     return make_step(
         change,
-        StopVm(context.master, seen.uuid, run, "shutdown", patience, "stopped", by_manifest, pull),
+        StopVm(
+            context.master,
+            seen.uuid,
+            run,
+            "shutdown",
+            patience,
+            "stopped",
+            by_manifest,
+            pull,
+            _left(context, vm),
+        ),
         verb="stop",
         host=str(change.host),
         summary=f"shut down, {limit}",
@@ -170,6 +168,12 @@ def _stop(context: PlanContext, change: Change) -> Step:
         estimate=Estimate(seconds=10),
         timeout_ms=patience + STOP_GRACE_MS,
     )
+
+
+def _left(context: PlanContext, vm: VirtualMachine | None) -> tuple[str, ...] | None:
+    """The disks that a stopped VM's record still names, if it named more for as long as the guest had them."""
+    declared = tuple(one.disk for one in vm.disks) if vm else ()
+    return declared if vm and context.changes.records[vm.meta.id].disks != declared else None
 
 
 def _restart(context: PlanContext, change: Change) -> Step:

@@ -153,7 +153,9 @@ class FakeHypervisor:
 
     def attach_device(self, vm: str, xml: str) -> None:
         element = ET.fromstring(xml)
-        self._edit(self._domain("attach_device", vm), lambda root: root.find("devices").append(element))
+        domain = self._domain("attach_device", vm)
+        self._edit(domain, lambda root: root.find("devices").append(element))
+        domain.xml = _with_addresses(domain.xml)
 
     def detach_device(self, vm: str, xml: str) -> None:
         domain = self._domain("detach_device", vm)
