@@ -1,6 +1,7 @@
 """remove-disk: marks an image removed, with the consent that its record holds, which is used up by it.
 
-No byte goes: the image's directory gets another name, and stays restorable until its purge.
+No byte goes: the image's directory gets another name, and stays restorable until its purge. Of an image that is gone
+already only the record is marked; the domain was read for that, or nothing is.
 """
 
 from dataclasses import replace
@@ -32,10 +33,9 @@ def _objection(host: Host, arguments: RemoveDisk) -> str | None:
 
 def _objection_to_files(host: Host, image: Image) -> str | None:
     names = image.names()
-    if len(names) != 1:
-        what = "is there twice, in use and removed" if names else "is not there"
-        return f"disk image {image.uuid} {what}"
-    return who_uses(host, image, next(iter(names)))
+    if len(names) > 1:
+        return f"disk image {image.uuid} is there twice, in use and removed"
+    return next((who_uses(host, image, name) for name in names), None)
 
 
 def _run(host: Host, arguments: RemoveDisk, control: Control) -> dict[str, Any]:
@@ -44,7 +44,8 @@ def _run(host: Host, arguments: RemoveDisk, control: Control) -> dict[str, Any]:
     if image.record is None or image.record.removed:
         return {}
     # The consent is in the record until its image has moved, so that a repeat can complete what was begun.
-    move_image(image, image.uuid, image.removed_name)
+    if image.names():
+        move_image(image, image.uuid, image.removed_name)
     removed = replace(
         arguments.record,
         removed=True,

@@ -7,7 +7,7 @@ is blocked as a whole.
 from collections.abc import Iterator, Sequence
 
 from nodeagent.wire.records import DiskRecord, VmRecord
-from reconciler.diffing.context import DiffContext, Finding
+from reconciler.diffing.context import DiffContext, Finding, domain_name
 from reconciler.diffing.doubts import describe_doubt
 from reconciler.model.change import Blocked, Change, Reason, Verb
 from reconciler.model.observed import Presence
@@ -77,14 +77,24 @@ def diff_vanished(context: DiffContext, record: VmRecord | DiskRecord) -> Iterat
         )
     elif isinstance(record, VmRecord):
         yield from _remove_vm(context, record)
-    elif context.observed.disks[record.image].volume is None:
+    elif not _is_readable(context, record):
+        name = domain_name(context, record.storage_domain)
         yield Blocked(
             record.object,
-            "its image is missing on storage, or its domain could not be read, so there is nothing to remove",
-            "bring the domain back, or put the image back from a backup; its record stays",
+            f"it could not be read, or {name} not in full, so it is not known what there is to remove",
+            f"bring {name} back; its record stays",
         )
     else:
         yield Change(record.object, Verb.REMOVE, (Reason("consent", uuid),))
+
+
+def _is_readable(context: DiffContext, record: DiskRecord) -> bool:
+    """Whether it is known that the image is there, or that it is not."""
+    seen = context.observed.storage.get(record.storage_domain)
+    if seen is None or seen.contents is None:
+        return False
+    there = context.observed.disks[record.image].volume is not None
+    return there or (seen.contents.complete and record.image not in seen.contents.unreadable_disks)
 
 
 def _remove_vm(context: DiffContext, record: VmRecord) -> Iterator[Finding]:

@@ -153,10 +153,12 @@ def _remove_disk(world: World, host: SimulatedHost, args: RemoveDisk, key: str) 
     domain = place(world, host, args.record.storage_domain)
     if domain.disks[args.record.image].allow_destroy != args.record.image:
         raise SimulationFault("its record holds no consent")
-    if args.record.image not in domain.volumes:
-        raise SimulationFault(f"disk image {args.record.image} is not there")
-    domain.write_disk(replace(args.record, removed=True, removed_at_ms=world.now_ms, last_order=key))
-    domain.volumes[args.record.image] = replace(domain.volumes[args.record.image], removed=True)
+    removed = replace(
+        args.record, removed=True, removed_at_ms=world.now_ms, allow_destroy=None, last_order=key
+    )
+    domain.write_disk(removed)
+    if args.record.image in domain.volumes:
+        domain.volumes[args.record.image] = replace(domain.volumes[args.record.image], removed=True)
     return {}
 
 

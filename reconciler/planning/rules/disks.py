@@ -127,12 +127,15 @@ def _remove(context: PlanContext, change: Change) -> Step:
     seen = context.observed.disks[context.observed.disk_of[change.object]]
     assert seen.record is not None
     days = context.desired.data_center.retention_ms // 86_400_000
+    summary = f"mark the image removed, with consent; restorable for {days} days"
     return make_step(
         change,
         RemoveDisk(replace(seen.record, revision=seen.record.revision + 1, removed=True)),
         verb="remove",
         host=context.worker_for(seen.storage_domain),
-        summary=f"mark the image removed, with consent; restorable for {days} days",
+        summary=summary
+        if seen.volume
+        else "its image is gone already: mark its record removed, with consent",
         disruption=Disruption.DATA_LOSS,
         timeout_ms=DISK_TIMEOUT_MS,
     )

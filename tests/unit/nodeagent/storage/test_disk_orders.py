@@ -401,6 +401,37 @@ def test_a_removed_disk_is_kept_whole_and_restored_and_its_consent_is_used_up(
     assert "nobody has consented" in order(REMOVE, RemoveDisk(following(restored)))
 
 
+def test_of_an_image_that_is_gone_the_record_is_removed(volume: Path, place: Path, order: Order) -> None:
+    allowed = consent(place)
+    kept = shutil.move(volume.parent, place.parent / "kept")
+
+    assert order(REMOVE, RemoveDisk(allowed)) == ""
+    removed = read_disk_record(place, IMAGE)
+    assert removed is not None
+    assert (removed.removed, removed.allow_destroy) == (True, None)
+    assert "was purged" in order(RESTORE, RestoreDisk(following(removed)))
+    assert order(PURGE, purge(0)) == ""
+
+    shutil.move(kept, volume.parent)
+    assert order(RESTORE, RestoreDisk(following(removed))) == "", "it turned up again"
+    assert volume.exists()
+
+
+def test_an_image_is_not_gone_because_its_domain_cannot_be_read(
+    volume: Path, place: Path, order: Order
+) -> None:
+    allowed = consent(place)
+    images = shutil.move(place / "images", place.parent / "images")
+    assert "cannot be reached" in order(REMOVE, RemoveDisk(allowed))
+
+    shutil.move(images, place / "images")
+    (place.parent / DOMAIN).rename(place.parent / "unmounted")
+    assert "refused" in order(REMOVE, RemoveDisk(allowed))
+    (place.parent / "unmounted").rename(place.parent / DOMAIN)
+    assert volume.exists()
+    assert read_disk_record(place, IMAGE).removed is False
+
+
 @pytest.mark.parametrize("operation", ["remove", "restore"])
 def test_a_removal_or_restoration_that_died_is_completed_by_a_repeat(
     volume: Path, place: Path, order: Order, host: Host, control: Any, interrupter: Any, operation: str
