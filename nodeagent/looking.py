@@ -1,5 +1,5 @@
-"""What admission asks about the host, answered freshly: by a state document collected after the order came, and by
-records read from storage.
+"""What admission asks about the host, answered freshly: by libvirt and the kernel for a guest that is not here, by a
+state document collected after the order came for the rest, and by records read from storage.
 
 The engine gets one `Look` for each order; its answers are plain dictionaries with the contract's field names.
 """
@@ -26,10 +26,15 @@ _UUID = re.compile(UUID_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class Sights:
-    """Where looks go. place: directory of a connected storage domain; raises OperationError if it is not connected."""
+    """Where looks go. place: directory of a connected storage domain; raises OperationError if it is not connected.
+
+    is_gone: whether neither libvirt nor the kernel knows a QEMU of a VM, read now; raises OperationError. A host that
+    starts many guests at once would otherwise collect everything anew before each of them.
+    """
 
     publisher: Publisher
     place: Callable[[str], Path]
+    is_gone: Callable[[str], bool]
 
     def look(self, arguments: Arguments) -> Look:
         """The `Look` for one order: one collection at most, made when it is first needed."""
@@ -63,6 +68,8 @@ class _OrderLook:
         raise LookError("this agent does not know what that is")
 
     def _guest(self, vm: str) -> dict[str, Any] | None:
+        if self._sights.is_gone(_uuid(vm)):
+            return None
         state = self._fresh()
         found = _find(state.guests, "uuid", vm)
         if found is None and not state.guests_complete:
@@ -70,15 +77,12 @@ class _OrderLook:
         return found
 
     def _absence(self, vm: str) -> dict[str, Any]:
-        """Whether a guest certainly does not run here: libvirt listed all, and no QEMU process is its."""
-        state = self._fresh()
-        if not state.guests_complete:
-            return {"absent": False, "reason": "libvirt or /proc did not answer"}
-        if any(guest.uuid == vm for guest in state.guests):
-            return {"absent": False, "reason": "libvirt lists it"}
-        if vm in state.processes:
-            return {"absent": False, "reason": "a QEMU process has its uuid"}
-        return {"absent": True, "reason": ""}
+        """Whether a guest certainly does not run here: libvirt has no domain of it, and no QEMU process is its."""
+        try:
+            gone = self._sights.is_gone(_uuid(vm))
+        except OperationError as error:
+            return {"absent": False, "reason": error.summary}
+        return {"absent": gone, "reason": "" if gone else "libvirt has it, or a QEMU process has its uuid"}
 
     def _disk(self, image: str) -> dict[str, Any] | None:
         """A disk's record: in the domain that the order names, else in whichever connected domain has it.

@@ -40,6 +40,7 @@ from nodeagent.logs import set_up_logging
 from nodeagent.looking import Sights
 from nodeagent.operations.networks import restore_networks
 from nodeagent.operations.registry import OPERATIONS
+from nodeagent.operations.vm_living import is_gone
 from nodeagent.service import Backend, Server, make_app, make_server
 from nodeagent.settings import Settings
 from nodeagent.storage import StorageDomains
@@ -139,7 +140,7 @@ def build_parts(config: AgentConfig) -> Parts:
     host.hypervisor.listen(lambda _event: publisher.poke())
     host.storage.listen(publisher.poke)
     checks.listen(publisher.poke)
-    sights = Sights(publisher, host.storage.answering_place)
+    sights = Sights(publisher, host.storage.answering_place, partial(is_gone, host))
     engine = Engine(host, ledger, tenure, OPERATIONS, publisher, sights.look)
     statistics = Statistics(
         host.hypervisor,

@@ -57,7 +57,7 @@ class Scene:
         )
         self.publisher = Publisher(self.collect, Generations(ledger))
         self.publisher.start()
-        self.sights = Sights(self.publisher, self.place)
+        self.sights = Sights(self.publisher, self.place, self.is_gone)
 
     def collect(self):
         self.collections += 1
@@ -69,6 +69,11 @@ class Scene:
         if uuid not in self.connected:
             raise DriverError(f"{uuid} is not connected")
         return self.directories[uuid]
+
+    def is_gone(self, vm):
+        if not self.state.guests_complete:
+            raise DriverError("libvirt does not answer")
+        return vm not in {guest.uuid for guest in self.state.guests} | set(self.state.processes)
 
     def look(self, arguments=None):
         return self.sights.look(arguments or PauseVm(VM))
@@ -101,6 +106,15 @@ def test_each_order_has_the_facts_collected_anew_and_once(scene):
     assert look("host")["maintenance"] is True
     assert look(f"guest/{VM}")["title"] == "web-1"
     assert scene.collections == before + 1
+
+
+def test_that_a_guest_is_not_here_is_known_without_collecting_everything(scene):
+    before = scene.collections
+    look = scene.look()
+
+    assert look(f"guest/{OTHER}") is None
+    assert look(f"absence/{OTHER}")["absent"] is True
+    assert scene.collections == before
 
 
 def test_a_record_is_read_from_the_master_that_the_order_names_or_the_one_connected(scene):
