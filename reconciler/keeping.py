@@ -12,16 +12,22 @@ from typing import Protocol
 
 from reconciler.agentlink.gathering import GatherLimits
 from reconciler.agentlink.protocol import AgentLink, AgentLinkError, Fleet
+from reconciler.execution.remembering import attempts_at, failed_objects, find_retries, pause_ms
 from reconciler.execution.run import Applier, Watcher
-from reconciler.loop import Estate, Turn, carry_out, look_settled, pause_ms
+from reconciler.loop import Estate, Turn, carry_out, look_settled, plan_reports
+from reconciler.model.change import Deferred
 from reconciler.model.desired import Desired
 from reconciler.model.intents import contradiction, run_number
+from reconciler.model.options import EVERYTHING, PassOptions
 from reconciler.model.outcome import StepState
-from reconciler.pipeline import PassOptions
+from reconciler.model.quantities import format_duration
 from reconciler.store.database import StoreError
 from reconciler.store.journal import JournalError
 from reconciler.store.requests import Request
 from reconciler.store.store import Store
+
+WAIT_ALONE = ("vm/", "disk/")
+"""Prefixes of objects whose failures delay nothing but their own next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,73 @@ class Means:
     watch: Callable[[Turn], Watcher | None] = lambda _turn: None
 
 
+@dataclass(slots=True)
+class Pauses:
+    """What a loop waits for after failures, in the event loop's time.
+
+    A VM or disk that failed waits by itself. Whatever else went wrong holds everything but protective work, ever
+    longer: failures in a row, the manifests they happened with, and until when. blind: the store failed.
+    """
+
+    failed_at_s: dict[str, float] = field(default_factory=dict)
+    failures: int = 0
+    desired: Desired | None = None
+    until_s: float = 0.0
+    blind: bool = False
+
+    def note(self, turn: Turn | None, desired: Desired) -> None:
+        """A turn has ended; None: the store failed."""
+        now_s = asyncio.get_running_loop().time()
+        self.blind = turn is None
+        if turn is None or holds_up(turn):
+            self.failures += 1
+            self.until_s, self.desired = now_s + pause_ms(self.failures) / 1000, desired
+        elif now_s >= self.until_s or desired is not self.desired:
+            self.failures, self.until_s = 0, 0.0
+        if turn is not None and turn.outcome is not None:
+            self.failed_at_s |= dict.fromkeys(failed_objects(turn.done.plan, turn.outcome), now_s)
+
+    def failed_ms(self) -> dict[str, int]:
+        """How long ago objects failed."""
+        now_s = asyncio.get_running_loop().time()
+        return {name: round((now_s - at_s) * 1000) for name, at_s in self.failed_at_s.items()}
+
+    def hold(self, desired: Desired) -> Deferred | None:
+        """What holds all but protective work now; new manifests end it."""
+        left_ms = self._held_ms()
+        if left_ms <= 0 or desired is not self.desired:
+            return None
+        return Deferred(
+            desired.data_center.meta.id,
+            "the last pass failed; until the next one only VMs that failed are started again",
+            f"it comes, in {format_duration(left_ms)}",
+        )
+
+    def due_ms(self, means: Means, desired: Desired) -> int:
+        """How long until the next turn, if nothing happens before."""
+        pace = means.pace
+        if self.blind:
+            return max(pause_ms(self.failures), pace.calm_ms)
+        with suppress(StoreError):
+            retries = find_retries(attempts_at(means.store, desired), self.failed_ms()).values()
+            soonest = [one.left_ms for one in retries] + [one for one in (self._held_ms(),) if one > 0]
+            return max(pace.calm_ms, min([pace.interval_ms, *soonest]))
+        return pace.interval_ms
+
+    def _held_ms(self) -> int:
+        return round((self.until_s - asyncio.get_running_loop().time()) * 1000)
+
+
+def holds_up(turn: Turn) -> bool:
+    """Whether what went wrong in a turn lets everything wait: its plan was refused or stopped, or it was no VM's or
+    disk's own matter."""
+    if turn.objections or turn.outcome is None:
+        return bool(turn.objections)
+    wrong = failed_objects(turn.done.plan, turn.outcome)
+    stopped = bool(turn.outcome.refused or turn.outcome.interrupted)
+    return stopped or any(not name.startswith(WAIT_ALONE) for name in wrong)
+
+
 class Keeper:
     """One data center's loop; `stop` ends it after the turn that runs."""
 
@@ -66,7 +139,8 @@ class Keeper:
         self._means = means
         self._woken = asyncio.Event()
         self._stopping = False
-        self._failures = 0
+        self._pauses = Pauses()
+        self._accepted: Desired | None = None
 
     def stop(self) -> None:
         """End after the present turn, whose running steps are finished."""
@@ -101,7 +175,7 @@ class Keeper:
             self._woken.clear()
             turn = await self._turn(desired, fleet, previous)
             previous = turn or previous
-            self._failures = self._failures + 1 if turn is None or failed(turn) else 0
+            self._pauses.note(turn, desired)
             if not self._stopping:
                 await self._wait(desired)
 
@@ -110,28 +184,45 @@ class Keeper:
         means = self._means
         try:
             requests = accept(means.store, desired, previous)
-            options = replace(
-                means.options, intents={one.vm: one.intent for one in requests if one.state == "waiting"}
-            )
+            waiting = {one.vm: one.intent for one in requests if one.state == "waiting"}
+            hold = None if requests else self._pauses.hold(desired)
+            options = replace(means.options, intents=waiting, only_protective=hold)
             limits = GatherLimits(period_ms=means.pace.interval_ms)
-            estate = Estate(desired, fleet, means.store, means.applier, options, limits)
-            turn = await look_settled(estate, previous)
+            failed_ms = self._pauses.failed_ms()
+            estate = Estate(desired, fleet, means.store, means.applier, options, limits, failed_ms)
+            estate, turn = self._or_accepted(estate, await look_settled(estate, previous))
             turn = await carry_out(estate, turn, means.watch(turn))
-            answer(means.store, turn, requests)
+            if estate.options.only_protective is None:
+                answer(means.store, turn, requests)
         except (StoreError, JournalError) as error:
             means.complain(str(error))
             return None
         means.tell(turn)
         return turn
 
+    def _or_accepted(self, estate: Estate, turn: Turn) -> tuple[Estate, Turn]:
+        """The turn; or, if these manifests are blocked as a whole, one that restarts VMs after failures by the last
+        manifests that were not."""
+        center = estate.desired.data_center.meta.id
+        paused = estate.store.pauses.all().keys() & {center, EVERYTHING}
+        whole = next((one for one in turn.done.plan.blocked if one.object == center), None)
+        if whole is None or paused:
+            self._accepted = estate.desired if whole is None else self._accepted
+            return estate, turn
+        if self._accepted is None:
+            return estate, turn
+        options = replace(estate.options, intents={}, only_protective=whole)
+        former = replace(estate, desired=self._accepted, options=options)
+        return former, replace(turn, done=plan_reports(former, turn.gathered.reports))
+
     async def _wait(self, desired: Desired) -> None:
-        """Until the next turn is due. After a failure only new manifests and intents shorten the pause: what agents
-        report may well be the failure itself."""
+        """Until the next turn is due, or something happens. Without a store only new manifests and intents shorten
+        the wait: nothing can be done."""
         pace, passed_ms = self._means.pace, 0
-        due_ms = max(pause_ms(self._failures), pace.calm_ms) if self._failures else pace.interval_ms
+        due_ms = self._pauses.due_ms(self._means, desired)
         while passed_ms < due_ms and not self._stopping:
             step_ms = min(pace.poll_ms, due_ms - passed_ms)
-            if self._failures:
+            if self._pauses.blind:
                 await asyncio.sleep(step_ms / 1000)
             elif await self._sleep(step_ms):
                 await asyncio.sleep(pace.calm_ms / 1000)
@@ -174,11 +265,6 @@ class Keeper:
 def addresses_of(desired: Desired) -> object:
     """What links depend on: every host with its uuid and address."""
     return {name: (host.uuid, host.address, host.port) for name, host in desired.hosts.items()}
-
-
-def failed(turn: Turn) -> bool:
-    """Whether a turn did not do what it planned."""
-    return bool(turn.objections) or (turn.outcome is not None and not turn.outcome.achieved)
 
 
 def accept(store: Store, desired: Desired, previous: Turn | None) -> Sequence[Request]:

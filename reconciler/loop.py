@@ -5,7 +5,7 @@ Nothing here decides what to do; it calls the stages in their order and hands th
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -15,31 +15,28 @@ from reconciler.agentlink.protocol import Fleet
 from reconciler.execution.admission import Fresh, Objection, refuse_plan
 from reconciler.execution.leases import Leases
 from reconciler.execution.locks import locked_by_journal, locked_by_orders, locked_by_results
+from reconciler.execution.remembering import MOST_FAILURES, attempts_at, find_retries, remember_outcome
 from reconciler.execution.run import Applier, PlanRun, Site, Ticket, Watcher
 from reconciler.execution.settling import Settlement, hosts_to_ask, settle, settle_orders
 from reconciler.model.desired import Desired
 from reconciler.model.observed import OpenOrder, OutdatedFacts
-from reconciler.model.outcome import ApplyOutcome, StepState
+from reconciler.model.options import EVERYTHING, PassOptions
+from reconciler.model.outcome import ApplyOutcome
 from reconciler.model.plan import Plan
 from reconciler.model.reports import HostOffProof, Reports
-from reconciler.pipeline import EVERYTHING, Pass, PassOptions, run_pass
+from reconciler.pipeline import Pass, run_pass
 from reconciler.planfile.canonical import plan_digest, plan_id
 from reconciler.planfile.encode import encode_plan
-from reconciler.planning.basis import all_metas, basis_of
+from reconciler.planning.basis import basis_of
 from reconciler.store.database import StoreError
 from reconciler.store.store import Store
 from reconciler.version import PLANNER
 
-MOST_FAILURES = 5
-TIRELESS = ("host/", "sd/", "dc/")
-"""Prefixes of objects whose recovery is tried without end: everything else depends on them."""
-FIRST_PAUSE_MS = 5_000
-LONGEST_PAUSE_MS = 300_000
-
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """A data center with the means to observe and order it."""
+    """A data center with the means to observe and order it. failed_ms: how long ago, in ms, objects failed last, as far
+    as this process knows."""
 
     desired: Desired
     fleet: Fleet
@@ -47,6 +44,7 @@ class Estate:
     applier: Applier
     options: PassOptions = field(default_factory=PassOptions)
     limits: GatherLimits | None = None
+    failed_ms: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def hosts(self) -> list[HostName]:
@@ -81,46 +79,13 @@ async def carry_out(estate: Estate, turn: Turn, watcher: Watcher | None = None) 
     return replace(turn, outcome=outcome)
 
 
-def pause_ms(failures: int) -> int:
-    """How long to wait after so many failing passes in a row: 5 s, doubled with each, at most 5 minutes."""
-    return min(FIRST_PAUSE_MS << min(max(0, failures - 1), 10), LONGEST_PAUSE_MS)
-
-
 def remember(estate: Estate, plan: Plan, outcome: ApplyOutcome) -> None:
     """Count failing passes by object, forget those of objects whose steps all succeeded, and keep what happened.
 
     A store that cannot take it is passed over: the outcome stands, and whoever needs the store next is told.
     """
     with suppress(StoreError):
-        _remember(estate, plan, outcome)
-
-
-def _remember(estate: Estate, plan: Plan, outcome: ApplyOutcome) -> None:
-    attempts, metas = estate.store.attempts, all_metas(estate.desired)
-    counted = attempts.all()
-    states = {step.id: outcome.steps.get(step.id) for step in plan.steps}
-    for name in dict.fromkeys(step.object for step in plan.steps):
-        ends = [states[step.id] for step in plan.steps if step.object == name]
-        wrong = [
-            one for one in ends if one is not None and one.state in (StepState.FAILED, StepState.UNKNOWN)
-        ]
-        if wrong:
-            attempts.failed(name, metas[name].digest if name in metas else "", wrong[0].summary)
-        elif name in counted and all(one and one.state is StepState.SUCCEEDED for one in ends):
-            attempts.forget(name)
-    estate.store.history.add_all([*_events(plan, outcome)])
-
-
-def _events(plan: Plan, outcome: ApplyOutcome) -> Iterator[tuple[str, str, str]]:
-    """What happened to each object, as history keeps it: object, a word in CamelCase, a line."""
-    for step in plan.steps:
-        end = outcome.steps.get(step.id)
-        if end is None or end.state is StepState.SKIPPED:
-            continue
-        word = "".join(part.capitalize() for part in step.kind.split("-"))
-        ending = "" if end.state is StepState.SUCCEEDED else end.state.value.capitalize()
-        why = f": {end.summary}" if ending and end.summary else ""
-        yield step.object, f"{word}{ending}", f"{step.summary} on {step.host} (apply {outcome.apply_id}){why}"
+        remember_outcome(estate.store, estate.desired, plan, outcome)
 
 
 async def observe(estate: Estate) -> Reports:
@@ -155,22 +120,20 @@ async def look(estate: Estate, previous: Pass | None = None) -> Pass:
 
 def plan_reports(estate: Estate, reports: Reports, previous: Pass | None = None) -> Pass:
     """The pass over an observation, with what the store holds against it."""
-    options = add_memories(estate.store, estate.desired, estate.options, reports)
+    options = add_memories(estate.store, estate.desired, estate.options, reports, estate.failed_ms)
     return run_pass(estate.desired, reports, previous, options)
 
 
-def add_memories(store: Store, desired: Desired, options: PassOptions, reports: Reports) -> PassOptions:
+def add_memories(
+    store: Store,
+    desired: Desired,
+    options: PassOptions,
+    reports: Reports,
+    failed_ms: Mapping[str, int] | None = None,
+) -> PassOptions:
     """Options with what is paused, what keeps failing with the manifest as it is, orders whose end nobody knows, and
-    objects whose last result the reports do not show yet."""
-    metas = all_metas(desired)
-    failing = {
-        name: one.reason
-        for name, one in store.attempts.all().items()
-        if one.failures >= MOST_FAILURES
-        and not name.startswith(TIRELESS)
-        and name in metas
-        and one.digest == metas[name].digest
-    }
+    objects whose last result the reports do not show yet. failed_ms: how long ago objects failed last."""
+    attempts = attempts_at(store, desired)
     begun = tuple(
         OpenOrder(one.host, one.key, one.kind, one.object, "unknown") for one in store.journal.unsettled()
     )
@@ -178,7 +141,8 @@ def add_memories(store: Store, desired: Desired, options: PassOptions, reports: 
         options,
         begun=begun,
         outdated=find_outdated(store, reports),
-        failing=failing,
+        failing={name: one.reason for name, one in attempts.items() if one.failures >= MOST_FAILURES},
+        retries=find_retries(attempts, failed_ms or {}),
         paused=store.pauses.all(),
     )
 

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field, replace
 
 from nodeagent.wire.records import Intent
 from reconciler.diffing.diff import diff_data_center
+from reconciler.diffing.holding import find_failing_restarts, hold_back, hold_everything
 from reconciler.diffing.identity import resolve_identities
 from reconciler.diffing.power import power_of
 from reconciler.diffing.space import find_low_space
 from reconciler.model.change import Blocked, Change, Changes, Deferred, Drift, Identities, Power
 from reconciler.model.desired import Desired, Disk, VirtualMachine
 from reconciler.model.intents import add_intent
-from reconciler.model.observed import Observed, OpenOrder, OutdatedFacts
+from reconciler.model.observed import Observed, OpenOrder
+from reconciler.model.options import PassOptions
 from reconciler.model.placement import Assignment, Placement
 from reconciler.model.plan import Plan
 from reconciler.model.reports import Reports
@@ -19,29 +21,6 @@ from reconciler.observing.assemble import assemble
 from reconciler.placement.assign import place_vms
 from reconciler.planning.build import build_plan
 from reconciler.version import PLANNER
-
-
-@dataclass(frozen=True, slots=True)
-class PassOptions:
-    """What a person allows for this pass, and what earlier applies forbid.
-
-    allow_prune: how many managed objects the manifests may drop at once. begun: orders that an apply began and whose
-    end nobody knows; they lock their objects as if an agent had told of them. outdated: objects of which an order ended
-    later than the facts here; they wait for newer ones. failing: objects that failed too often
-    to be tried once more, with the last failure. paused: reason by object, data center or `*` (everything).
-    intents: what a person asks now, by VM; it is planned as if it stood in the VM's record, and written there.
-    """
-
-    allow_prune: int = 0
-    begun: tuple[OpenOrder, ...] = ()
-    outdated: Mapping[str, OutdatedFacts] = field(default_factory=dict)
-    failing: Mapping[str, str] = field(default_factory=dict)
-    paused: Mapping[str, str] = field(default_factory=dict)
-    intents: Mapping[str, Intent] = field(default_factory=dict)
-
-
-EVERYTHING = "*"
-"""The scope of a pause that holds all data centers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +62,14 @@ def run_pass(
     changes = diff_data_center(
         desired, known, identities, placement, options.allow_prune, doubtful, asked, quiet
     )
-    held = (*_block_failing(changes, options.failing), *_block_paused(changes, options.paused))
+    alerts = (*find_low_space(desired, known), *find_failing_restarts(changes, options.failing))
+    held = tuple(hold_back(changes, options))
     if held:
-        blocked = (*doubtful, *held)
-        changes = diff_data_center(desired, known, identities, placement, options.allow_prune, blocked, asked)
-    whole = _block_everything(desired, changes, options.paused)
+        changes = diff_data_center(
+            desired, known, identities, placement, options.allow_prune, (*doubtful, *held), asked
+        )
+    whole = hold_everything(desired, changes, options)
     changes = whole or changes
-    alerts = tuple(find_low_space(desired, known))
     plan = build_plan(desired, known, identities, placement, changes, PLANNER, alerts)
     calm = find_quiet(desired, changes) if not held and not whole else frozenset()
     return Pass(desired, reports, observed, identities, powers, placement, changes, plan, calm)
@@ -181,41 +161,3 @@ def _with_intents(
             vms[seen.uuid] = replace(seen, record=record)
             asked.add(name)
     return (replace(observed, vms=vms) if asked else observed), frozenset(asked)
-
-
-def _block_paused(changes: Changes, paused: Mapping[str, str]) -> tuple[Blocked, ...]:
-    """Paused objects to which something would be done."""
-    names = {one.object for one in changes.changes} if paused else set()
-    return tuple(
-        Blocked(name, f"it is paused: {reason}", f"end that with `ostler resume {name}`")
-        for name, reason in paused.items()
-        if name in names
-    )
-
-
-def _block_everything(desired: Desired, changes: Changes, paused: Mapping[str, str]) -> Changes | None:
-    """Nothing at all, while the data center or everything is paused."""
-    center = desired.data_center.meta.id
-    scope = next((one for one in (EVERYTHING, center) if one in paused), None)
-    if scope is None or not (changes.changes or changes.pool):
-        return None
-    how = "--all" if scope == EVERYTHING else center
-    blocked = Blocked(
-        center, f"it is paused: {paused[scope]}; nothing is planned", f"end that with `ostler resume {how}`"
-    )
-    return Changes(
-        blocked=(blocked, *changes.blocked),
-        deferred=changes.deferred,
-        drift=changes.drift,
-        master=changes.master,
-    )
-
-
-def _block_failing(changes: Changes, failing: Mapping[str, str]) -> tuple[Blocked, ...]:
-    """Objects that would be tried once more although they failed too often."""
-    names = {one.object for one in changes.changes} if failing else set()
-    return tuple(
-        Blocked(name, f"it failed too often: {reason}", f"mend that, then change it or `ostler retry {name}`")
-        for name, reason in failing.items()
-        if name in names
-    )

@@ -7,18 +7,19 @@ close a run, and `strays` once the record has it, make an exit forgotten.
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from nodeagent.clock import boottime_ms
 from nodeagent.drivers.libvirt_values import GuestEvent
 from nodeagent.durable import replace_file, sync_directory
 from nodeagent.errors import DriverError
 from nodeagent.wire.codec import ContractError, decode_strict, encode
 from nodeagent.wire.facts import ExitFacts
 from nodeagent.wire.records import ExitReason
-from nodeagent.wire.types import Count, Uuid
+from nodeagent.wire.types import Count, Milliseconds, Uuid
 
 LOG = logging.getLogger(__name__)
 
@@ -38,11 +39,12 @@ _LINE = re.compile(rb"shutting down, reason=(\w+)|starting up libvirt version")
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """A guest that was seen running here: run number, and the boot in which that was."""
+    """A guest that was seen running here: run number, the boot in which that was, and its clock when it was first seen."""
 
     vm: Uuid
     run: Count
     boot_id: Uuid
+    began_ms: Milliseconds | None = None
 
 
 class Exits:
@@ -51,10 +53,17 @@ class Exits:
     A file that cannot be written is tried again with the next look; until then the exit is in memory.
     """
 
-    def __init__(self, directory: Path, boot_id: str, logs: Path = LIBVIRT_LOGS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        boot_id: str,
+        logs: Path = LIBVIRT_LOGS,
+        clock: Callable[[], int] = boottime_ms,
+    ) -> None:
         self._directory = directory
         self._boot_id = boot_id
         self._logs = logs
+        self._clock = clock
         self._lock = Lock()
         self._lives: dict[str, Life] = {}
         self._exits: dict[str, ExitFacts] = {}
@@ -62,9 +71,15 @@ class Exits:
         self._heard: dict[str, ExitReason] = {}
 
     @classmethod
-    def load(cls, directory: Path, boot_id: str, logs: Path = LIBVIRT_LOGS) -> "Exits":
+    def load(
+        cls,
+        directory: Path,
+        boot_id: str,
+        logs: Path = LIBVIRT_LOGS,
+        clock: Callable[[], int] = boottime_ms,
+    ) -> "Exits":
         """Take up what an earlier life of the agent kept in `directory`. Raises DriverError if it cannot be read."""
-        exits = cls(directory, boot_id, logs)
+        exits = cls(directory, boot_id, logs, clock)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             for path in sorted(directory.iterdir()):
@@ -143,7 +158,7 @@ class Exits:
         return self._heard.get(vm) or read_logged_reason(self._logs / f"{vm}.log")
 
     def _begin(self, vm: str, run: int) -> None:
-        life = Life(vm, run, self._boot_id)
+        life = Life(vm, run, self._boot_id, self._clock())
         self._lives[vm] = life
         self._since[vm] = time.monotonic()
         replace_file(self._path(vm, "life"), encode(life))
@@ -156,8 +171,13 @@ class Exits:
 
     def _end(self, life: Life) -> None:
         """A life becomes an exit; after a power cut its reason is the loss of the host."""
-        reason = self._reason(life.vm) if life.boot_id == self._boot_id else "host-lost"
-        exit_ = ExitFacts(life.vm, life.run, reason)
+        if life.boot_id == self._boot_id:
+            now = self._clock()
+            ran_ms = now - life.began_ms if life.began_ms is not None else None
+            exit_ = ExitFacts(life.vm, life.run, self._reason(life.vm), ran_ms, now, self._boot_id)
+        else:
+            exit_ = ExitFacts(life.vm, life.run, "host-lost")
+        reason = exit_.reason
         LOG.info("guest %s of run %d is gone: %s", life.vm, life.run, reason)
         self._exits[life.vm] = exit_
         try:

@@ -166,11 +166,11 @@ def settle_run(place: Path, copy: Path | None, vm: str, number: int, hosts: tupl
     named one of the hosts; RecordError if storage fails.
     """
 
-    def settle(run: Run) -> Run:
+    def settle(record: VmRecord, run: Run) -> VmRecord:
         if run.closed is not None or not hosts or not set(hosts) <= set(run.hosts):
             named = ", ".join(host.uuid for host in hosts)
             raise RunClaimError(f"run {describe_run(run)} of VM {vm} cannot be narrowed to `{named}`")
-        return replace(run, hosts=hosts)
+        return replace(record, run=replace(run, hosts=hosts))
 
     return _narrow(place, copy, vm, number, settle, None)
 
@@ -183,17 +183,20 @@ def close_run(
     reason: ExitReason,
     stopped_by_manifest: bool,
     key: str,
+    ends: int | None = None,
 ) -> VmRecord:
     """Close a run with its reason, after every host that it names is known not to run the VM.
 
+    ends: how many runs in a row then ended by themselves; a start that failed leaves their number as it is.
     Does nothing if it is closed already: the first reason stands. Raises RunClaimError if the run is not the
     last one, RecordError if storage fails.
     """
 
-    def close(run: Run) -> Run:
+    def close(record: VmRecord, run: Run) -> VmRecord:
         if run.closed is not None:
-            return run
-        return replace(run, closed=reason, stopped_by_manifest=stopped_by_manifest)
+            return record
+        closed = replace(run, closed=reason, stopped_by_manifest=stopped_by_manifest)
+        return replace(record, run=closed, ends=record.ends if reason == "failed" else ends)
 
     record = _narrow(place, copy, vm, number, close, key)
     for side in (place, copy):
@@ -203,7 +206,12 @@ def close_run(
 
 
 def _narrow(
-    place: Path, copy: Path | None, vm: str, number: int, change: Callable[[Run], Run], key: str | None
+    place: Path,
+    copy: Path | None,
+    vm: str,
+    number: int,
+    change: Callable[[VmRecord, Run], VmRecord],
+    key: str | None,
 ) -> VmRecord:
     for attempt in range(_ATTEMPTS):
         record = _existing(_read_leniently(place, copy, vm), vm)
@@ -214,15 +222,12 @@ def _narrow(
                 "observe and plan anew",
                 settled=attempt == 0,
             )
-        run = change(record.run)
-        narrowed = replace(
-            record,
-            run=run,
-            revision=record.revision + 1,
-            last_order=record.last_order if key is None else key,
-        )
-        if run == record.run:
+        changed = change(record, record.run)
+        if changed == record:
             return record
+        narrowed = replace(
+            changed, revision=record.revision + 1, last_order=record.last_order if key is None else key
+        )
         if _stored(place, copy, narrowed):
             return narrowed
     raise RecordConflictError(f"the record of VM {vm} is written by somebody else all the time", "try again")

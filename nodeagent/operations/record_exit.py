@@ -47,6 +47,7 @@ def _run(host: Host, arguments: RecordExit, control: Control) -> dict[str, Any]:
         arguments.reason,
         arguments.stopped_by_manifest,
         control.key,
+        arguments.ends,
     )
     host.exits.forget(arguments.vm, arguments.run)
     return {}

@@ -174,13 +174,17 @@ class WriteVmRecord:
 
 @dataclass(frozen=True, slots=True)
 class RecordExit:
-    """Close run `run` of a VM with its reason, after every host named in it was seen without the VM."""
+    """Close run `run` of a VM with its reason, after every host named in it was seen without the VM.
+
+    ends: with this one, how many runs in a row ended by themselves.
+    """
 
     master: Uuid
     vm: Uuid
     run: Count
     reason: ExitReason
     stopped_by_manifest: bool = False
+    ends: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,11 +101,18 @@ class StorageDomainFacts:
 
 @dataclass(frozen=True, slots=True)
 class ExitFacts:
-    """An exit that the record does not hold yet; the agent keeps it until it does."""
+    """An exit that the record does not hold yet; the agent keeps it until it does.
+
+    ran_ms: how long the guest ran on this host. ended_ms: reading of the boot-time clock of `boot_id` when its end was
+    noticed. None where nobody was there to see.
+    """
 
     vm: Uuid
     run: Count
     reason: ExitReason
+    ran_ms: Milliseconds | None = None
+    ended_ms: Milliseconds | None = None
+    boot_id: Uuid | None = None
 
 
 @dataclass(frozen=True, slots=True)

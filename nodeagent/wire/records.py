@@ -59,6 +59,7 @@ class Intent:
 class VmRecord:
     """What is decided once about a VM and kept: addresses, machine type, consent, its last run.
 
+    ends: how many runs in a row ended by themselves, each soon after its start, with the last one; None after a stop.
     revision grows by one with every write; the higher readable one of two copies wins.
     """
 
@@ -79,6 +80,7 @@ class VmRecord:
     last_order: Text = ""
     intents: tuple[Intent, ...] = ()
     run: Run | None = None
+    ends: Count | None = None
     removed: bool = False
     copy_domain: Uuid | None = None
     format: Format = CURRENT

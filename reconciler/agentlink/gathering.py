@@ -43,6 +43,7 @@ class GatherLimits:
 class Heard:
     """What is known of one host between passes. at_s: when its state was last received, in the loop's time.
 
+    read_s: when the document itself came; later answers said that it is still the same, and not what its clocks show.
     listened_ms: how long somebody listened to it in vain since then.
     """
 
@@ -50,6 +51,7 @@ class Heard:
     statistics: HostStatistics | None = None
     at_s: float = 0.0
     listened_ms: int = 0
+    read_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,10 @@ async def _ask_once(link: AgentLink, heard: Heard, limits: GatherLimits) -> Hear
     if isinstance(statistics, BaseException) and not isinstance(statistics, AgentLinkError):
         raise statistics
     means = None if isinstance(statistics, BaseException) else statistics
-    return Heard(state if state is not None else heard.state, means, loop.time())
+    now_s = loop.time()
+    if state is None:
+        return Heard(heard.state, means, now_s, read_s=heard.read_s)
+    return Heard(state, means, now_s, read_s=now_s)
 
 
 def status_after(fault: AgentLinkError, heard: Heard, age_ms: int, limits: GatherLimits) -> HostStatus:
@@ -172,7 +177,8 @@ def _worth_asking_again(fault: AgentLinkError, status: HostStatus) -> bool:
 
 def _report(host: HostName, heard: Heard, status: HostStatus, detail: str, now_s: float) -> HostReport:
     age_ms = _age_ms(heard, now_s)
-    return HostReport(host.id, host.uuid, status, age_ms, detail, heard.state, heard.statistics)
+    clock_age_ms = _ms(now_s - heard.read_s) if heard.state is not None else 0
+    return HostReport(host.id, host.uuid, status, age_ms, detail, heard.state, heard.statistics, clock_age_ms)
 
 
 async def _read_storage(

@@ -29,8 +29,8 @@ from reconciler.desired.places import Places
 from reconciler.execution.run import Applier
 from reconciler.loop import Estate, look, look_settled
 from reconciler.model.desired import Desired
+from reconciler.model.options import PassOptions
 from reconciler.model.plan import Plan
-from reconciler.pipeline import PassOptions
 from reconciler.planfile.decode import PlanFile, PlanFileError, decode_plan
 from reconciler.planfile.text import blocked_line
 from reconciler.store.database import StoreHeldError

@@ -10,7 +10,7 @@ from reconciler.cli.failures import CommandError
 from reconciler.cli.output import ListFormat, ListOption, print_rows
 from reconciler.cli.statuses import Status
 from reconciler.model.names import KINDS
-from reconciler.pipeline import EVERYTHING
+from reconciler.model.options import EVERYTHING
 from reconciler.store.applies import Apply
 from reconciler.store.store import Store
 

@@ -5,8 +5,9 @@ from reconciler.cli.home import find_home
 from reconciler.cli.loading import load_reports
 from reconciler.cli.observing import observe_now
 from reconciler.model.desired import Desired
+from reconciler.model.options import PassOptions
 from reconciler.model.reports import Reports
-from reconciler.pipeline import Pass, PassOptions, run_pass
+from reconciler.pipeline import Pass, run_pass
 
 
 def make_pass(desired: Desired, observed: str | None, options: PassOptions | None = None) -> Pass:

@@ -11,8 +11,8 @@ from reconciler.cli.loading import check_sizes, load_data_center
 from reconciler.cli.passes import make_pass
 from reconciler.cli.statuses import Status
 from reconciler.model.change import Disruption
+from reconciler.model.options import PassOptions
 from reconciler.model.plan import Plan
-from reconciler.pipeline import PassOptions
 from reconciler.planfile.canonical import plan_digest
 from reconciler.planfile.encode import encode_plan
 from reconciler.planfile.text import render_text

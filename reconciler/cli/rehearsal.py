@@ -12,9 +12,9 @@ from reconciler.cli.worlds import with_maintenance
 from reconciler.execution.run import Applier, Watcher
 from reconciler.loop import Estate, Turn, carry_out, look_settled
 from reconciler.model.desired import Desired
+from reconciler.model.options import PassOptions
 from reconciler.model.plan import Plan
 from reconciler.model.reports import HostOffProof
-from reconciler.pipeline import PassOptions
 from reconciler.simulation.faults import Faults
 from reconciler.simulation.link import SimulatedLink, link_fleet
 from reconciler.simulation.script import Event, ScriptError, befall, check_event

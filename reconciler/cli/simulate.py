@@ -15,9 +15,9 @@ from reconciler.cli.worlds import HostSize, found_world
 from reconciler.execution.run import Watcher
 from reconciler.loop import Turn
 from reconciler.model.desired import Desired
+from reconciler.model.options import PassOptions
 from reconciler.model.plan import Plan
 from reconciler.model.quantities import QuantityError, parse_bytes
-from reconciler.pipeline import PassOptions
 from reconciler.planfile.text import blocked_line, headline, render_text
 from reconciler.simulation.clock import run_in_virtual_time
 from reconciler.simulation.script import Event, ScriptError, parse_script

@@ -28,13 +28,13 @@ def diff_data_center(
     identities: Identities,
     placement: Placement,
     allow_prune: int = 0,
-    doubtful: tuple[Blocked, ...] = (),
+    doubtful: tuple[Blocked | Deferred, ...] = (),
     asked: frozenset[str] = frozenset(),
     quiet: frozenset[str] = frozenset(),
 ) -> Changes:
     """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once.
 
-    doubtful: objects whose identity a person must settle first; nothing is planned for them. asked: VMs in whose
+    doubtful: objects that must wait, such as those whose identity a person must settle; nothing is planned for them. asked: VMs in whose
     records `observed` holds an intent that is not on storage yet. quiet: VMs and disks of which the pass before found
     nothing to say, and of which nothing has changed since; they are not looked at again.
     """

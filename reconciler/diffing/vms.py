@@ -11,6 +11,7 @@ from reconciler.diffing.doubts import find_doubt
 from reconciler.diffing.guests import expected_guest
 from reconciler.diffing.power import last_exit, power_of
 from reconciler.diffing.records import vm_record
+from reconciler.diffing.recovery import find_delay, protect, recovers
 from reconciler.diffing.running import diff_running, dropped, objection_to_disks, objection_to_power
 from reconciler.model.change import Blocked, Change, Drift, Power, Reason, Verb
 from reconciler.model.desired import VirtualMachine
@@ -53,8 +54,13 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
         run if running else run + 1,
         context.bridges,
     )
-    findings = (*_record(context, vm, seen, record), *_power(context, vm, seen, guest))
-    return VmDiff(findings, guest, record)
+    power, why = power_of(vm, seen)
+    delay = find_delay(context, vm, seen, why) if power is Power.RUN and not running else None
+    if delay is not None:
+        return VmDiff((*_exit(vm, seen)[:1], delay))
+    findings = (*_record(context, vm, seen, record), *_power(context, vm, seen, guest, (power, why)))
+    restarts = power is Power.RUN and not running and recovers(vm, seen, why)
+    return VmDiff(protect(findings) if restarts else findings, guest, record)
 
 
 def _with_ended_intents(record: VmRecord, seen: VmObservation | None) -> VmRecord:
@@ -75,16 +81,7 @@ def _record(
 ) -> Iterator[Finding]:
     """Writing the VM's record: new, adopted, or changed; and an exit that it does not hold yet."""
     old = seen.record if seen else None
-    if (
-        seen is not None
-        and old is not None
-        and old.run is not None
-        and old.run.closed is None
-        and seen.evidence
-    ):
-        reason = last_exit(old.run, seen)
-        yield Drift(vm.meta.id, "it does not run although its last run is open", f"it ended: {reason}")
-        yield Change(vm.meta.id, Verb.RECORD_EXIT, (Reason("exit-not-recorded", str(reason)),))
+    yield from _exit(vm, seen)
     if old is None:
         adopting = seen is not None and bool(seen.guests)
         yield Change(
@@ -96,6 +93,18 @@ def _record(
         yield Change(vm.meta.id, Verb.ADOPT, (Reason("adopted"),))
     elif (old is not record and old != record) or vm.meta.id in context.asked:
         yield Change(vm.meta.id, Verb.UPDATE, tuple(_why_written(context, old, record)))
+
+
+def _exit(vm: VirtualMachine, seen: VmObservation | None) -> tuple[Finding, ...]:
+    """An exit that the record does not hold yet: that it happened, and that it is to be recorded."""
+    run = seen.record.run if seen is not None and seen.record is not None else None
+    if seen is None or run is None or run.closed is not None or not seen.evidence:
+        return ()
+    reason = str(last_exit(run, seen))
+    return (
+        Drift(vm.meta.id, "it does not run although its last run is open", f"it ended: {reason}"),
+        Change(vm.meta.id, Verb.RECORD_EXIT, (Reason("exit-not-recorded", reason),)),
+    )
 
 
 def _why_written(context: DiffContext, old: VmRecord, record: VmRecord) -> Iterator[Reason]:
@@ -115,10 +124,14 @@ def _why_written(context: DiffContext, old: VmRecord, record: VmRecord) -> Itera
 
 
 def _power(
-    context: DiffContext, vm: VirtualMachine, seen: VmObservation | None, guest: GuestConfig
+    context: DiffContext,
+    vm: VirtualMachine,
+    seen: VmObservation | None,
+    guest: GuestConfig,
+    wanted: tuple[Power, Reason],
 ) -> Iterator[Finding]:
     """Starting, stopping, moving and changing the guest."""
-    power, why = power_of(vm, seen)
+    power, why = wanted
     if seen is None or seen.presence is not Presence.RUNNING:
         if power is Power.RUN:
             yield _start(context, vm, seen, why)

@@ -22,7 +22,7 @@ class Skipped:
 
 
 class ReadySet:
-    """The steps of one plan that have not ended. A host gets one order of an object at a time: it would refuse others.
+    """The steps of one plan that have not ended; protective ones go first. A host gets one order of an object at a time: it would refuse others.
 
     limits: Plan.limits. orders_per_host: at once. hosts: host uuid to object id, for both ends of migrations.
     """
@@ -31,7 +31,8 @@ class ReadySet:
         self, steps: Sequence[Step], limits: Mapping[str, int], orders_per_host: int, hosts: Mapping[str, str]
     ) -> None:
         self._steps = {step.id: step for step in steps}
-        self._rank = {step.id: number for number, step in enumerate(steps)}
+        first = sorted(steps, key=lambda step: not step.protective)
+        self._rank = {step.id: number for number, step in enumerate(first)}
         self._hosts = hosts
         self._orders_per_host = orders_per_host
         self._migrations_per_host = limits.get(MIGRATIONS_LIMIT, 0)
@@ -48,14 +49,16 @@ class ReadySet:
             if not step.after:
                 self._add_ready(step)
 
-    def take(self) -> list[Step]:
-        """The steps to start now, in plan order; they count as running from here on."""
+    def take(self, *, only_protective: bool = False) -> list[Step]:
+        """The steps to start now, in plan order; they count as running from here on. only_protective: no others."""
         taken: list[Step] = []
         for host in sorted(self._ready):
             for rank, name in list(self._ready[host]):
                 if self._orders[host] >= self._orders_per_host:
                     break
                 step = self._steps[name]
+                if only_protective and not step.protective:
+                    continue
                 if not self._full(step) and (step.host, step.object) not in self._objects:
                     self._ready[host].remove((rank, name))
                     self._count(step, 1)

@@ -113,7 +113,7 @@ class PlanRun:
         self._outcomes: dict[str, StepOutcome] = {}
         self._outputs: dict[str, Mapping[str, Any]] = {}
         self._failures: Counter[str] = Counter()
-        self._stop = self._fault = self._interrupted = ""
+        self._stop = self._spent = self._fault = self._interrupted = ""
 
     def stop(self, reason: str) -> None:
         """Start no more steps; those that run are finished. The first reason counts."""
@@ -148,7 +148,7 @@ class PlanRun:
         try:
             while True:
                 self._heed_stop()
-                for step in () if self._stop else self._ready.take():
+                for step in () if self._stop else self._ready.take(only_protective=bool(self._spent)):
                     self._tell(StepOutcome(step.id, StepState.RUNNING))
                     tasks[asyncio.create_task(self._delivery.carry_out(step, self._outputs))] = step
                 if not tasks:
@@ -159,8 +159,9 @@ class PlanRun:
         finally:
             for task in tasks:
                 task.cancel()
-        given_up = self._ready.give_up(self._stop)
-        self._interrupted = self._fault or (self._stop if given_up else "")
+        why = self._stop or self._spent
+        given_up = self._ready.give_up(why)
+        self._interrupted = self._fault or (why if given_up else "")
         self._skip(given_up)
 
     def _heed_stop(self) -> None:
@@ -191,7 +192,7 @@ class PlanRun:
             return
         self._failures[step.kind] += 1
         if self._failures[step.kind] >= self._limits.failures:
-            self.stop(f"{self._failures[step.kind]} steps of kind {step.kind} failed")
+            self._spent = self._spent or f"{self._failures[step.kind]} steps of kind {step.kind} failed"
 
     def _skip(self, skipped: list[Skipped]) -> None:
         for one in skipped:

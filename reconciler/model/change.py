@@ -107,7 +107,8 @@ class FieldChange:
 @dataclass(frozen=True, slots=True)
 class Change:
     """One thing to do to one object. host: the host concerned, where the verb needs one. subject: the second
-    object, such as the network or storage domain to connect on a host."""
+    object, such as the network or storage domain to connect on a host. protective: it restarts a VM after a failure;
+    it is tried without end, and goes on where everything else must wait."""
 
     object: str
     verb: Verb
@@ -115,6 +116,7 @@ class Change:
     host: str | None = None
     subject: str | None = None
     fields: tuple[FieldChange, ...] = ()
+    protective: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ and copies were read. unreadable: it exists, but the master's is damaged or miss
 
 @dataclass(frozen=True, slots=True)
 class HostObservation:
-    """One host: `id` is its object id, or `host/<uuid>` where no manifest names it."""
+    """One host: `id` is its object id, or `host/<uuid>` where no manifest names it. clock_age_ms: since the clocks in
+    its state document were read."""
 
     id: str
     uuid: str
@@ -35,6 +36,12 @@ class HostObservation:
     detail: str = ""
     state: HostState | None = None
     statistics: HostStatistics | None = None
+    clock_age_ms: int = 0
+
+    @property
+    def boottime_ms(self) -> int | None:
+        """What the agent's boot-time clock shows now; None without a state document."""
+        return self.state.boottime_ms + self.clock_age_ms if self.state is not None else None
 
     @property
     def answering(self) -> bool:

@@ -62,6 +62,13 @@ def parse_bandwidth(text: str | int) -> int:
     return _parse_whole(text, MIB, "MiB per second") // MIB
 
 
+def format_duration(milliseconds: int) -> str:
+    """A duration in whole seconds, rounded up: `14s`, `1m20s`, `5m`."""
+    seconds = -(-milliseconds // 1000)
+    parts = ((seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
 def parse_duration(text: str) -> int:
     """Milliseconds of a duration such as `30s`, `5m`, `2h30m`, `1.5h`, `500ms` or `7d`.
 

@@ -16,7 +16,10 @@ HostStatus = Literal["answering", "silent", "refused", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """One host's answer. age_ms: since the state document was received; status says whether it still counts."""
+    """One host's answer. age_ms: since the state document was received; status says whether it still counts.
+
+    clock_age_ms: since the clocks in the state document were read; it may have been received again unchanged.
+    """
 
     host: str
     uuid: str
@@ -25,6 +28,7 @@ class HostReport:
     detail: str = ""
     state: HostState | None = None
     statistics: HostStatistics | None = None
+    clock_age_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

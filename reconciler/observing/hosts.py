@@ -34,7 +34,9 @@ def _observe_host(uuid: str, identifier: str, given: list[HostReport]) -> HostOb
         return HostObservation(identifier, uuid, "refused", detail="it was reported twice, differently")
     report = given[0]
     status, detail, state = judge_report(report)
-    return HostObservation(identifier, uuid, status, report.age_ms, detail, state, report.statistics)
+    return HostObservation(
+        identifier, uuid, status, report.age_ms, detail, state, report.statistics, report.clock_age_ms
+    )
 
 
 def add_hosts_of_pool(

@@ -47,5 +47,6 @@ def make_step(
         leases=leases,
         estimate=estimate or Estimate(seconds=1),
         timeout_ms=timeout_ms,
+        protective=change.protective if change else False,
         secrets=secrets,
     )

@@ -188,7 +188,8 @@ def _write_vm(world: World, host: SimulatedHost, args: WriteVmRecord, key: str) 
 
 def _record_exit(world: World, host: SimulatedHost, args: RecordExit, key: str) -> Outputs:
     domain = place(world, host, args.master)
-    domain.close_run(args.vm, args.run, args.reason, key, stopped_by_manifest=args.stopped_by_manifest)
+    by_manifest = args.stopped_by_manifest
+    domain.close_run(args.vm, args.run, args.reason, key, stopped_by_manifest=by_manifest, ends=args.ends)
     for other in world.hosts.values():
         kept = other.exits.get(args.vm)
         if kept is not None and kept.run <= args.run:

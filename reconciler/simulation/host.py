@@ -150,10 +150,12 @@ class SimulatedHost:
         """A new state document."""
         self.generation += 1
 
-    def lose_guest(self, vm: str, reason: ExitReason) -> None:
-        """A guest ends; the agent keeps its exit until the record has it."""
+    def lose_guest(self, vm: str, reason: ExitReason, now_ms: int | None = None) -> None:
+        """A guest ends; the agent keeps its exit until the record has it. now_ms: virtual time, if somebody saw it."""
         guest = self.guests.pop(vm)
-        self.exits[vm] = ExitFacts(vm, guest.config.run, reason)
+        ran_ms = now_ms - guest.started_ms if now_ms is not None else None
+        boot_id = self.boot_id if now_ms is not None else None
+        self.exits[vm] = ExitFacts(vm, guest.config.run, reason, ran_ms, now_ms, boot_id)
         self.changed()
 
     def document(self, now_ms: int, storage_facts: tuple[StorageDomainFacts, ...]) -> HostState:

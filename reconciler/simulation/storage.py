@@ -86,7 +86,14 @@ class SimulatedStorage:
             self._update(record, run=replace(record.run, hosts=tuple(hosts)))
 
     def close_run(
-        self, vm: str, number: int, reason: ExitReason, key: str, *, stopped_by_manifest: bool = False
+        self,
+        vm: str,
+        number: int,
+        reason: ExitReason,
+        key: str,
+        *,
+        stopped_by_manifest: bool = False,
+        ends: int | None = None,
     ) -> None:
         """Closes a run; nothing happens if it is closed already."""
         record = self.record(vm)
@@ -94,7 +101,8 @@ class SimulatedStorage:
             raise SimulationFault(f"run {number} of {record.object} is not its last one")
         if record.run.closed is None:
             run = replace(record.run, closed=reason, stopped_by_manifest=stopped_by_manifest)
-            self._update(record, run=run, last_order=key)
+            ends = record.ends if reason == "failed" else ends
+            self._update(record, run=run, ends=ends, last_order=key)
 
     def keep_findings(self, vm: str, pci: dict[str, str], disks: Sequence[str] | None = None) -> None:
         """Writes the addresses that the hypervisor chose, and the disks that the guest was given."""

@@ -127,7 +127,7 @@ class World:
         for host in self.hosts.values():
             for uuid, guest in host.guests.items():
                 if guest.config.object == vm and guest.state != "incoming":
-                    host.lose_guest(uuid, reason)
+                    host.lose_guest(uuid, reason, self.now_ms)
                     self.note(host.id, f"{vm} {ENDS.get(reason, reason)}")
                     return
         raise SimulationFault(f"{vm} does not run")

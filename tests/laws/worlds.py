@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 
 from reconciler.model.desired import Desired
-from reconciler.pipeline import PassOptions
+from reconciler.model.options import PassOptions
 from tests.laws.estates import GIB, Brief, EstateSpec, build, edited, estate_specs
 from tests.scenarios.events import befall
 from tests.scenarios.manifests import CaseError

@@ -22,9 +22,10 @@ import yaml
 from nodeagent.wire.facts import HostCapabilities
 from reconciler.model.desired import Desired
 from reconciler.model.observed import OutdatedFacts
+from reconciler.model.options import PassOptions
 from reconciler.model.plan import Plan, Step
 from reconciler.model.quantities import parse_bytes
-from reconciler.pipeline import Pass, PassOptions
+from reconciler.pipeline import Pass
 from reconciler.planfile.text import render_text
 from tests.scenarios.events import befall
 from tests.scenarios.manifests import CaseError, read_desired

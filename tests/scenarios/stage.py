@@ -11,9 +11,10 @@ from nodeagent.wire.arguments import ARGUMENTS, MigrateVm
 from nodeagent.wire.codec import convert
 from nodeagent.wire.facts import HostCapabilities, HostState, OrderFacts
 from reconciler.model.desired import Desired
+from reconciler.model.options import PassOptions
 from reconciler.model.plan import Plan, Step
 from reconciler.model.reports import HostOffProof, HostReport, HostStatus, Reports, StorageReport
-from reconciler.pipeline import Pass, PassOptions, run_pass
+from reconciler.pipeline import Pass, run_pass
 from reconciler.simulation.effects import take_effect
 from reconciler.simulation.gates import find_broken_expectation
 from reconciler.simulation.guests import begin_migration, end_migration

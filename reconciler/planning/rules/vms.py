@@ -9,6 +9,7 @@ from nodeagent.wire.orders import Evidence, Expectation
 from nodeagent.wire.records import ExitReason, VmRecord
 from reconciler.model.change import Change, Disruption, Verb
 from reconciler.model.desired import MigrationLimits, VirtualMachine
+from reconciler.model.endings import count_ends
 from reconciler.model.observed import VmObservation
 from reconciler.model.plan import Estimate, Step
 from reconciler.model.quantities import format_bytes
@@ -88,7 +89,9 @@ def _record_exit(context: PlanContext, change: Change) -> Step:
     reason = _exit_reason(change, seen)
     return make_step(
         change,
-        RecordExit(context.master, seen.uuid, seen.record.run.number, reason),
+        RecordExit(
+            context.master, seen.uuid, seen.record.run.number, reason, ends=count_ends(seen.record, seen.exit)
+        ),
         verb="record-exit",
         host=context.worker_for(context.master, _home(context, change.object), also=seen.record.copy_domain),
         summary=f"record that run {seen.record.run.number} ended: {reason}",

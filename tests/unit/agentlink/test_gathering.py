@@ -142,6 +142,8 @@ def test_without_news_the_state_of_the_last_pass_still_counts() -> None:
         await asyncio.sleep(5)
         second = await look(fleet, first, LOOP)
         assert second.reports.hosts[0].state is first.reports.hosts[0].state
+        assert second.reports.hosts[0].age_ms == 0
+        assert second.reports.hosts[0].clock_age_ms >= 5_000
         return second
 
     assert statuses(run_in_virtual_time(main())) == {"host/h1": "answering"}

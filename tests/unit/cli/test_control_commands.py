@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from reconciler.loop import MOST_FAILURES
+from reconciler.execution.remembering import MOST_FAILURES
 from tests.unit.cli.conftest import Desk
 
 

@@ -12,9 +12,9 @@ import pytest
 from nodeagent.wire.records import Intent
 from reconciler.cli.sources import Center, WatchedManifests
 from reconciler.cli.turns import TurnLog
+from reconciler.execution.remembering import pause_ms
 from reconciler.execution.run import Applier
 from reconciler.keeping import Keeper, Means, Pace
-from reconciler.loop import pause_ms
 from reconciler.simulation.clock import run_in_virtual_time
 from reconciler.simulation.link import link_fleet
 from tests.unit.cli.conftest import Desk
@@ -157,14 +157,15 @@ def test_a_intent_that_the_manifests_forbid_is_refused(applied: Desk, intent: In
     assert why in found[-1].detail
 
 
-def test_failing_passes_come_ever_more_rarely(applied: Desk) -> None:
+def test_what_fails_is_tried_ever_more_rarely(applied: Desk) -> None:
     applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
     applied.faults.failing = {(host, "stop-vm"): 99 for host in applied.world.hosts}
     loop, times = Loop(applied), []
     tell = loop.means.tell
 
     def note(turn: Any) -> None:
-        times.append(asyncio.get_running_loop().time())
+        if turn.outcome is not None and turn.outcome.steps:
+            times.append(asyncio.get_running_loop().time())
         tell(turn)
 
     object.__setattr__(loop.means, "tell", note)

@@ -97,6 +97,29 @@ def test_three_like_failures_stop_the_plan(bench: Bench) -> None:
     assert outcome.interrupted == "3 steps of kind resume-vm failed"
 
 
+def test_protective_steps_go_on_when_like_failures_have_stopped_the_plan(bench: Bench) -> None:
+    for name in "123":
+        bench.script(name, state="failed")
+    bench.script("4", seconds=3.0)
+    saved = make_step("5", "4", protective=True)
+    plan = make_plan(
+        make_step("1"), make_step("2"), make_step("3"), make_step("4"), saved, make_step("6", "5")
+    )
+
+    outcome = bench.apply(plan)
+
+    assert (states(outcome)["5"], states(outcome)["6"]) == ("succeeded", "skipped")
+    assert outcome.interrupted == "3 steps of kind resume-vm failed"
+
+
+def test_protective_steps_go_before_all_others() -> None:
+    steps = (make_step("1"), make_step("2"), make_step("3", protective=True))
+
+    ready = ReadySet(steps, {}, 1, {})
+
+    assert [step.protective for step in ready.take()] == [True]
+
+
 def test_failures_of_different_kinds_are_not_like_failures(bench: Bench) -> None:
     kinds = {"1": "resume-vm", "2": "pause-vm", "3": "resume-vm"}
     for name in kinds:

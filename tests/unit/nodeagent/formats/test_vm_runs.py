@@ -216,3 +216,16 @@ def test_the_lease_of_a_run_is_kept(
     assert claimed.run is not None
     assert claimed.run.lease
     assert run_of(copy, written.uuid) == claimed.run
+
+
+def test_ends_in_a_row_are_kept_over_a_claim_and_a_failed_start_and_end_with_a_stop(
+    place: Path, copy: Path, written: VmRecord, hosts: Hosts
+) -> None:
+    def end(number: int, reason: str, ends: int | None = None) -> int | None:
+        claim_run(place, copy, written.uuid, number, hosts[:1], "k")
+        return close_run(place, copy, written.uuid, number, reason, False, "k", ends).ends  # type: ignore[arg-type]
+
+    assert end(1, "crashed", 1) == 1
+    assert end(2, "failed") == 1
+    assert end(3, "crashed", 2) == 2
+    assert end(4, "stopped") is None

@@ -15,7 +15,12 @@ OTHER_BOOT = "0e3f7a52-1f5a-4c39-8a8f-0a4f3d1f7c12"
 
 
 def load(tmp_path: Path, boot: str = BOOT) -> Exits:
-    return Exits.load(tmp_path / "exits", boot, tmp_path / "logs")
+    return Exits.load(tmp_path / "exits", boot, tmp_path / "logs", lambda: 7_000)
+
+
+def ended(run: int, reason: str) -> ExitFacts:
+    """An exit that was noticed in the same moment, by the clock of `load`."""
+    return ExitFacts(VM, run, reason, 0, 7_000, BOOT)  # type: ignore[arg-type]
 
 
 def look(exits: Exits, guests: dict[str, int], alive: set[str] | None = None) -> None:
@@ -50,7 +55,7 @@ def test_what_libvirt_told_gives_the_reason(tmp_path, events, reason):
         exits.hear(GuestEvent(kind, VM, detail))
     look(exits, {})
 
-    assert exits.pending() == (ExitFacts(VM, 3, reason),)
+    assert exits.pending() == (ended(3, reason),)
 
 
 def test_an_end_that_the_agent_missed_is_read_from_libvirts_log(tmp_path):
@@ -59,7 +64,7 @@ def test_an_end_that_the_agent_missed_is_read_from_libvirts_log(tmp_path):
     exits = load(tmp_path)
     look(exits, {})
 
-    assert exits.pending() == (ExitFacts(VM, 4, "shutdown"),)
+    assert exits.pending() == (ended(4, "shutdown"),)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,16 @@ def test_the_last_line_about_the_last_qemu_counts(tmp_path, text, reason):
 
 def test_a_log_that_is_not_there_tells_nothing(tmp_path):
     assert read_logged_reason(tmp_path / "none.log") == "unknown"
+
+
+def test_an_exit_tells_how_long_the_guest_ran_and_when_it_ended(tmp_path):
+    times = iter([7_000, 61_500])
+    exits = Exits.load(tmp_path / "exits", BOOT, tmp_path / "logs", lambda: next(times))
+    exits.running(VM, 4)
+    look(exits, {})
+
+    (exit_,) = exits.pending()
+    assert (exit_.ran_ms, exit_.ended_ms, exit_.boot_id) == (54_500, 61_500, BOOT)
 
 
 def test_exits_and_lives_survive_the_agent(tmp_path):
@@ -124,7 +139,7 @@ def test_the_end_of_an_earlier_run_is_not_forgotten_with_a_later_exit_of_another
     look(exits, {})
     exits.forget(VM, 1)
 
-    assert exits.pending() == (ExitFacts(VM, 2, "unknown"),)
+    assert exits.pending() == (ended(2, "unknown"),)
 
 
 def test_a_damaged_file_is_passed_over(tmp_path):
