@@ -15,10 +15,12 @@ from pathlib import Path
 
 from nodeagent.certificates import CertificatePaths, certificate_problems
 from nodeagent.drivers.libvirt import Hypervisor
-from nodeagent.drivers.netlink import Links, objection_to_uplink
+from nodeagent.drivers.netlink import Link, Links, objection_to_uplink
+from nodeagent.drivers.nicowners import owner_of
 from nodeagent.errors import DriverError
 from nodeagent.facts.capabilities import Capabilities
 from nodeagent.operations.contract import HostPaths, OperationError
+from nodeagent.operations.vm_standstill import loses_writes_with
 from nodeagent.wire.facts import CheckFacts, CheckLevel
 
 MIGRATION_PORT = 16514
@@ -28,6 +30,8 @@ LOW_BYTES = 1024 * 1024 * 1024
 OLDEST_LIBVIRT = (9, 0)
 OLDEST_QEMU = (7, 0)
 _STA_UNSYNC = 0x40
+_NIC_KINDS = ("", "bond", "vlan", "veth")
+"""Links that can lead out of the host; a veth in somebody's bridge is a container's, and not worth a word."""
 
 PROGRAMS = (
     (("qemu-system-x86_64", "/usr/libexec/qemu-kvm"), "qemu-system-x86", "qemu-kvm"),
@@ -64,12 +68,16 @@ Check = Callable[[Scene], Iterator[CheckFacts]]
 def check_kvm(scene: Scene) -> Iterator[CheckFacts]:
     """Guests without KVM run, at a tenth of the speed. /dev/kvm may exist and not work, so it was tried."""
     try:
-        works = scene.capabilities.read().kvm
+        known = scene.capabilities.read()
     except OperationError:
-        return  # `libvirt` says so
-    if not works:
-        action = "switch on virtualization in the firmware, and load kvm_intel or kvm_amd"
-        yield _warning("kvm", "KVM runs no guests here: they run slowly, in emulation", action)
+        yield _not_checked("kvm", "whether KVM works", "libvirt does not answer")
+        return
+    if known.kvm:
+        return
+    summary = "KVM runs no guests here: they are emulated, which is slow"
+    if loses_writes_with(known.qemu):
+        summary += f"; and with QEMU {known.qemu}, older than 9.0, they stand still while they migrate"
+    yield _warning("kvm", summary, "switch on virtualization in the firmware, and load kvm_intel or kvm_amd")
 
 
 def check_programs(_scene: Scene) -> Iterator[CheckFacts]:
@@ -90,7 +98,9 @@ def check_firmware(scene: Scene) -> Iterator[CheckFacts]:
     for path in (scene.paths.firmware_code, scene.paths.firmware_vars):
         if not path.exists():
             yield _warning(
-                "firmware", f"{path} is missing: no UEFI guest can run", "install ovmf (edk2-ovmf on EL)"
+                "firmware",
+                f"{path} is missing: no UEFI guest can run",
+                "install ovmf (Debian; no package of EL 9 has this file)",
             )
 
 
@@ -99,7 +109,11 @@ def check_libvirt(scene: Scene) -> Iterator[CheckFacts]:
     try:
         version = scene.hypervisor.version()
     except OperationError as error:
-        yield _error("libvirt", error.summary, "install libvirt-daemon-system and start libvirtd")
+        yield _error(
+            "libvirt",
+            error.summary,
+            "install libvirt-daemon-system (libvirt on EL) and run: systemctl start libvirtd.service",
+        )
         return
     for name, text, oldest in (
         ("libvirt", version.libvirt, OLDEST_LIBVIRT),
@@ -122,7 +136,8 @@ def check_autostart(scene: Scene) -> Iterator[CheckFacts]:
     try:
         names = [row.name for row in scene.hypervisor.list_guests() if row.autostart]
     except OperationError:
-        return  # `libvirt` says so
+        yield _not_checked("autostart", "which domains start with the host", "libvirt does not answer")
+        return
     for name in names:
         yield _error(
             "autostart", f"domain {name} starts with the host", f"run: virsh autostart --disable {name}"
@@ -153,16 +168,16 @@ def check_time(_scene: Scene) -> Iterator[CheckFacts]:
 
 
 def check_space(scene: Scene) -> Iterator[CheckFacts]:
-    """Without space for the ledger no order is taken."""
+    """Without space for the ledger no order is taken. The directory itself is made when the agent starts."""
+    state = scene.paths.state
+    existing = next((path for path in (state, *state.parents) if path.exists()), state)
     try:
-        status = os.statvfs(scene.paths.state)
+        status = os.statvfs(existing)
     except OSError as error:
-        yield _error(
-            "space", f"{scene.paths.state}: {error.strerror}", "create it, or change stateDir in agent.yaml"
-        )
+        yield _error("space", f"{existing}: {error.strerror}", "mend it, or change stateDir in agent.yaml")
         return
     free = status.f_bavail * status.f_frsize
-    text = f"less than {(free >> 26) * 64 + 64} MiB free for {scene.paths.state}"
+    text = f"less than {(free >> 26) * 64 + 64} MiB free for {state}"
     if free < SCARCE_BYTES:
         yield _error("space", text, "free space: with none left the host takes no orders")
     elif free < LOW_BYTES:
@@ -170,20 +185,38 @@ def check_space(scene: Scene) -> Iterator[CheckFacts]:
 
 
 def check_nics(scene: Scene) -> Iterator[CheckFacts]:
-    """NICs that no network can use because they are the host's own or somebody else's."""
+    """NICs that no network can use because they are the host's own or somebody else's; and whether any is left."""
     try:
         links = scene.links.read()
     except DriverError as error:
         yield _error("nics", error.summary, error.action)
         return
+    usable = False
     for name in sorted(links):
         link = links[name]
-        in_ours = link.master is not None and links[link.master].network is not None
-        if link.kind not in ("", "bond", "vlan") or link.loopback or in_ours:
+        ours = link.master is not None and links[link.master].network is not None
+        if link.loopback or link.kind not in _NIC_KINDS or (link.kind == "veth" and link.master and not ours):
             continue
-        objection = objection_to_uplink(links, name, "")
-        if objection is not None:
-            yield _warning("nics", f"{objection}; no network can use it", "attach networks to another NIC")
+        objection = None if ours else objection_to_uplink(links, name, "")
+        usable = usable or objection is None
+        yield from _nic_findings(link, objection)
+    if not usable:
+        yield _warning(
+            "nics", "no NIC is free for networks of guests", "add one beside that of the host's own address"
+        )
+
+
+def _nic_findings(link: Link, objection: str | None) -> Iterator[CheckFacts]:
+    if objection is not None:
+        yield _warning("nics", f"{objection}; no network can use it", "attach networks to another NIC")
+        return
+    owner = owner_of(link.index)
+    if owner is not None:
+        yield _warning(
+            "nics",
+            f"{link.name} is in the hands of {owner}, which may give it an address or take it out of its bridge",
+            f"if a network is to use it, tell {owner} to leave it alone: see docs/install-agent.md, section Networks",
+        )
 
 
 def check_certificates(scene: Scene) -> Iterator[CheckFacts]:
@@ -198,7 +231,8 @@ def check_migration(scene: Scene) -> Iterator[CheckFacts]:
         context = ssl.create_default_context(cafile=str(scene.certificates.agents_authority))
         context.load_cert_chain(scene.certificates.certificate, scene.certificates.key)
     except (OSError, ssl.SSLError):
-        return  # `certificates` says so
+        yield _not_checked("migration", "libvirtd's TLS port", "this host has no certificates that work")
+        return
     try:
         with (
             socket.create_connection((scene.address, MIGRATION_PORT), CONNECT_LIMIT_S) as connection,
@@ -252,6 +286,10 @@ def _error(topic: str, summary: str, action: str) -> CheckFacts:
 
 def _warning(topic: str, summary: str, action: str) -> CheckFacts:
     return _finding("warning", topic, summary, action)
+
+
+def _not_checked(topic: str, what: str, reason: str) -> CheckFacts:
+    return _warning(topic, f"{what} is not known: {reason}", "mend that first, then check again")
 
 
 def _finding(level: CheckLevel, topic: str, summary: str, action: str) -> CheckFacts:

@@ -88,6 +88,15 @@ class AgentConfig(_Section, frozen=True):
         return self.host.name if wildcard else self.listen.address
 
 
+def default_config(certificates: Path) -> AgentConfig:
+    """What `check` looks with on a host that is not enrolled yet: every default, and no identity."""
+    paths = CertificatePaths(certificates)
+    return AgentConfig(
+        host=HostSection(name="localhost", uuid="00000000-0000-0000-0000-000000000000"),
+        tls=TlsSection(str(paths.certificate), str(paths.key), str(paths.controllers_authority)),
+    )
+
+
 class _Loader(yaml.SafeLoader):
     """YAML without aliases and without repeated keys."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from nodeagent.check import ALL_CHECKS, run_checks
-from nodeagent.config import DEFAULT_PATH, ConfigError, read_config
+from nodeagent.config import DEFAULT_PATH, ConfigError, default_config, read_config
 from nodeagent.enrolment import TOKEN_PREFIX, decode_token, enrol
 from nodeagent.operations.contract import OperationError
 from nodeagent.process import build_scene, describe_api, run_agent
@@ -60,8 +60,10 @@ def check(
         Literal["table", "json"], typer.Option("-o", "--output", help="table or json.")
     ] = "table",
 ) -> None:
-    """Tell what this host lacks. Exit status 1 if any of it is an error."""
-    findings = run_checks(build_scene(read_config(config)), ALL_CHECKS)
+    """Tell what this host lacks, enrolled or not. Exit status 1 if any of it is an error."""
+    unenrolled = config == DEFAULT_PATH and not config.exists()
+    settings = default_config(DEFAULT_CERTIFICATES) if unenrolled else read_config(config)
+    findings = run_checks(build_scene(settings), ALL_CHECKS)
     typer.echo(json.dumps(to_plain(findings), indent=2) if output == "json" else as_table(findings))
     raise typer.Exit(1 if any(finding.level == "error" for finding in findings) else 0)
 

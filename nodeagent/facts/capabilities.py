@@ -88,6 +88,8 @@ class Capabilities:
         if boot_id == self._boot_id:
             return answer == "yes"
         works = self._probe(emulator)
+        if not path.parent.is_dir():  # the agent has never run here
+            return works
         try:
             replace_file(path, f"{self._boot_id} {'yes' if works else 'no'}\n".encode(), 0o644)
         except DriverError as error:
