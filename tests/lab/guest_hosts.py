@@ -173,11 +173,18 @@ def open_host(lab: Lab, name: str, state: Path) -> GuestHost:
     return GuestHost(lab, host, guests)
 
 
+class SharedDirectories(StorageDomains):
+    """Connected like local ones, because no mount of this process reaches into a lab host; but all hosts have them."""
+
+    def local_directories(self) -> dict[str, Path]:
+        return {}
+
+
 def connect_storage(lab: Lab, paths: HostPaths) -> StorageDomains:
     metadata = DomainMetadata(MASTER, "LOCALFS", "Master", "lab", (DATA_CENTER,), str(lab.shared))
     if not (lab.shared / MASTER / "dom_md" / "metadata").exists():
         make_domain(lab.shared, metadata)
-    storage = StorageDomains(paths)
+    storage = SharedDirectories(paths)
     connection = StorageConnection("localfs", str(lab.shared))
     storage.connect(ConnectedDomain(MASTER, DATA_CENTER, connection, 1))
     storage.start()
