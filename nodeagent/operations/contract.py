@@ -55,13 +55,15 @@ class Control(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HostPaths:
-    """Where the agent keeps things. mounts: below it, one directory a storage domain."""
+    """Where the agent keeps things. mounts: below it, one directory a storage domain. tpm_state: below it, libvirt keeps
+    one directory for each guest with a TPM."""
 
     state: Path
     mounts: Path
     firmware_code: Path = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
     firmware_vars: Path = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
     console_logs: Path = Path("/var/log/ostler/console")
+    tpm_state: Path = Path("/var/lib/libvirt/swtpm")
 
 
 @dataclass(frozen=True, slots=True)

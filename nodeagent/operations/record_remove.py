@@ -1,6 +1,10 @@
-"""remove-vm: turns a VM's record into a tombstone, with the consent that the record holds, which is used up by it."""
+"""remove-vm: turns a VM's record into a tombstone, with the consent that the record holds, which is used up by it.
+
+What the VM kept besides its disks, UEFI variables and TPM state, is set aside then.
+"""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from nodeagent.formats.vmrecords import read_vm_record, write_vm_record
@@ -8,7 +12,9 @@ from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation, OperationError
 from nodeagent.operations.record_exit import runs_here
 from nodeagent.operations.record_places import find_copy, find_master
+from nodeagent.operations.vm_state import find_state, set_aside_state
 from nodeagent.wire.arguments import RemoveVm
+from nodeagent.wire.records import VmRecord
 
 
 def _objection(host: Host, arguments: RemoveVm) -> str | None:
@@ -34,8 +40,15 @@ def _run(host: Host, arguments: RemoveVm, control: Control) -> dict[str, Any]:
         raise OperationError(objection, "observe and plan anew")
     place = find_master(host, arguments.master)
     record = read_vm_record(place, arguments.vm)
-    if record is None or record.removed:
+    if record is None:
         return {}
+    if not record.removed:
+        _bury(host, arguments, place, record, control)
+    set_aside_state(host, _places(host, arguments, record), arguments.vm)
+    return {}
+
+
+def _bury(host: Host, arguments: RemoveVm, place: Path, record: VmRecord, control: Control) -> None:
     tombstone = replace(
         record,
         removed=True,
@@ -46,12 +59,31 @@ def _run(host: Host, arguments: RemoveVm, control: Control) -> dict[str, Any]:
     )
     # A copy out of reach stays behind with a lower revision, which never counts beside the tombstone.
     write_vm_record(place, find_copy(host, arguments.master, record, required=False), tombstone)
-    return {}
+
+
+def _places(host: Host, arguments: RemoveVm, record: VmRecord) -> tuple[Path, ...]:
+    """The domains that can hold the VM's UEFI variables: that of its first disk, as of its record's copy; the master."""
+    master, copy = (
+        find_master(host, arguments.master),
+        find_copy(host, arguments.master, record, required=False),
+    )
+    return (master,) if copy is None else (master, copy)
 
 
 def _verify(host: Host, arguments: RemoveVm) -> str | None:
     record = read_vm_record(find_master(host, arguments.master), arguments.vm)
-    return None if record is not None and record.removed else "the VM's record is no tombstone"
+    if record is None or not record.removed:
+        return "the VM's record is no tombstone"
+    return find_state(host, _places(host, arguments, record), arguments.vm)
+
+
+def _recover(host: Host, arguments: RemoveVm, _control: Control) -> bool:
+    """Nobody asks again to remove what has a tombstone, so what is left then is completed."""
+    record = read_vm_record(find_master(host, arguments.master), arguments.vm)
+    if record is None or not record.removed:
+        return False
+    set_aside_state(host, _places(host, arguments, record), arguments.vm)
+    return True
 
 
 OPERATION: Operation[RemoveVm] = Operation(
@@ -59,6 +91,6 @@ OPERATION: Operation[RemoveVm] = Operation(
     check=_objection,
     run=_run,
     verify=_verify,
-    recover=lambda host, arguments, _control: _verify(host, arguments) is None,
+    recover=_recover,
     locks=lambda arguments: (f"record/{arguments.vm}",),
 )

@@ -147,7 +147,12 @@ def open_host(lab: Lab, name: str, state: Path) -> GuestHost:
     init = host_init(lab, name)
     assert init is not None
     root = Path(f"/proc/{init.pid}/root")
-    paths = HostPaths(state=state, mounts=state / "mounts", console_logs=lab.directory / "console")
+    paths = HostPaths(
+        state=state,
+        mounts=state / "mounts",
+        console_logs=lab.directory / "console",
+        tpm_state=root / "var/lib/libvirt/swtpm",
+    )
     state.mkdir(parents=True, exist_ok=True)
     boot_id = lab.host(name).boot_id_file.read_text().strip()
     hypervisor = Hypervisor(f"qemu:///system?socket={root}/run/libvirt/libvirt-sock", root / "proc")

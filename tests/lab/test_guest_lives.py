@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from nodeagent.drivers.kvmprobe import runs_guest_code
-from nodeagent.formats.vmrecords import claim_run
+from nodeagent.formats.vmrecords import claim_run, write_vm_record
+from nodeagent.operations import record_remove
 from nodeagent.operations.contract import OperationError
 from nodeagent.wire.arguments import (
     AttachDisk,
@@ -18,6 +19,7 @@ from nodeagent.wire.arguments import (
     DetachNic,
     PauseVm,
     RebootVm,
+    RemoveVm,
     ResumeVm,
     SetVmCpus,
     SetVmMemory,
@@ -33,6 +35,7 @@ from tests.lab.guest_hosts import (
     MASTER,
     MIB,
     GuestHost,
+    TestControl,
     define,
     make_disk,
     make_guest,
@@ -122,6 +125,28 @@ def test_guests_of_every_make_are_seen_as_ordered(h1, fields):
     assert found == addressed(config, found)
 
 
+def test_what_a_vm_kept_besides_its_disks_goes_with_it(h1):
+    config = make_guest(disks=(make_disk(h1.lab),), firmware="uefi", kernel=None, tpm=True)
+    start(h1, config)
+    h1.order(stop(config))
+    variables = h1.host.storage.place(MASTER) / "master/firmware" / f"{config.uuid}.fd"
+    state = h1.host.paths.tpm_state / config.uuid
+    assert variables.exists(), "they outlive the run"
+    assert any(state.iterdir()), "libvirt keeps it where it is looked for"
+
+    record = h1.record(config.uuid)
+    consented = replace(record, revision=record.revision + 1, allow_destroy=config.uuid)
+    write_vm_record(h1.host.storage.place(MASTER), None, consented)
+    remove = RemoveVm(MASTER, config.uuid)
+    record_remove.OPERATION.run(h1.host, remove, TestControl())
+
+    assert record_remove.OPERATION.verify(h1.host, remove) is None
+    assert not variables.exists()
+    assert not state.exists()
+    assert variables.with_name(f"_remove_me_{variables.name}").exists()
+    assert any(state.with_name(f"_remove_me_{state.name}").iterdir())
+
+
 def test_addresses_given_once_are_kept_at_the_next_start(h1):
     config = full_guest(h1.lab)
     start(h1, config)
@@ -168,6 +193,7 @@ def test_live_changes_reach_the_guest_and_are_seen(h1):
     assert found.nics[1] == changed
     assert found.cdrom == CdromConfig(MASTER, "tools.iso")
     assert replace(found.nics[2], pci=None) == third
+    assert h1.record(config.uuid).pci["nic3"] == found.nics[2].pci
     assert found.disks[2] == new_disk
     report = h1.wait_for_report(
         config.uuid, accept=lambda r: r.cpus == 2 and "52:54:00:00:00:03" in r.nics and "vdb" in r.disks

@@ -255,17 +255,27 @@ def _memory(seen: VmObservation, declared: int) -> int:
 
 
 def _remove(context: PlanContext, change: Change) -> Step:
-    """Turning the record into a tombstone. Its disks have lives and consents of their own."""
+    """Turning the record into a tombstone. Its disks have lives and consents of their own.
+
+    Where it ran last lies its TPM's state, which goes with it.
+    """
     uuid = context.observed.vm_of[change.object]
     return make_step(
         change,
         RemoveVm(context.master, uuid),
         verb="remove",
-        host=context.worker_for(context.master, also=_copy_domain(context, uuid)),
+        host=context.worker_for(context.master, _last_host(context, uuid), also=_copy_domain(context, uuid)),
         summary=f"remove the VM {uuid}, with consent; its disks stay",
         disruption=Disruption.DATA_LOSS,
         expects=(Expectation(f"guest/{uuid}", "present", value=False),),
     )
+
+
+def _last_host(context: PlanContext, uuid: str) -> str | None:
+    """The declared host on which a VM ran last."""
+    record = context.observed.vms[uuid].record
+    ran = record.run.hosts[-1].uuid if record and record.run and record.run.hosts else None
+    return next((name for name, host in context.desired.hosts.items() if host.uuid == ran), None)
 
 
 def _copy_domain(context: PlanContext, uuid: str) -> str | None:

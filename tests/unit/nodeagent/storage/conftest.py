@@ -36,7 +36,7 @@ _CLONE_NEWNS = 0x00020000
 @pytest.fixture
 def paths(tmp_path: Path) -> HostPaths:
     (tmp_path / "state").mkdir()
-    return HostPaths(state=tmp_path / "state", mounts=tmp_path / "mounts")
+    return HostPaths(state=tmp_path / "state", mounts=tmp_path / "mounts", tpm_state=tmp_path / "swtpm")
 
 
 @pytest.fixture
