@@ -29,7 +29,7 @@ from nodeagent.facts.capabilities import Capabilities
 from nodeagent.facts.checks import PeriodicChecks
 from nodeagent.facts.exits import Exits
 from nodeagent.facts.guests import Guests
-from nodeagent.facts.host import CertificateExpiry
+from nodeagent.facts.host import CertificateExpiry, networks_by_bridge
 from nodeagent.facts.prompt import Prompt
 from nodeagent.facts.publishing import Generations, Publisher
 from nodeagent.facts.statistics import Statistics
@@ -121,7 +121,7 @@ def build_parts(config: AgentConfig) -> Parts:
     tenure = Tenure(ledger, host.boot_id, lambda: settings.data_center, settings.set_data_center)
     identity = Identity(str(uuid.uuid4()), AGENT_VERSION, tuple(sorted(OPERATIONS)))
     capabilities = Capabilities(host.hypervisor, host.paths, host.boot_id)
-    guests = Guests(host.hypervisor, host.exits, partial(networks_by_bridge, host.links))
+    guests = Guests(host.hypervisor, host.exits, lambda: networks_by_bridge(host.links.read()))
     scene = Scene(host.paths, config.certificates, host.address, host.hypervisor, capabilities, host.links)
     checks = PeriodicChecks(partial(run_checks, scene, HOST_CHECKS))
     collectors = Collectors(
@@ -130,7 +130,7 @@ def build_parts(config: AgentConfig) -> Parts:
         ledger=ledger,
         tenure=tenure,
         guests=guests,
-        capabilities=Prompt("capabilities", capabilities.read),
+        capabilities=Prompt("capabilities", capabilities.read, known=capabilities.known),
         storage=host.storage.facts,
         expiry=CertificateExpiry(config.certificates),
         checks=checks,
@@ -166,11 +166,6 @@ def build_parts(config: AgentConfig) -> Parts:
         publisher.stop,
     )
     return Parts(host, ledger, engine, publisher, checks, statistics, Strays(host, guests), server)
-
-
-def networks_by_bridge(links: Links) -> dict[str, str]:
-    """Logical network of each bridge that an order made. Raises DriverError."""
-    return {link.name: link.network for link in links.read().values() if link.network is not None}
 
 
 def start_parts(parts: Parts, config: AgentConfig) -> None:

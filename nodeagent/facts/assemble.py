@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nodeagent.epoch import Tenure
 from nodeagent.facts.checks import PeriodicChecks
 from nodeagent.facts.guests import Guests, GuestsSeen
-from nodeagent.facts.host import CertificateExpiry, network_facts, nic_names
+from nodeagent.facts.host import CertificateExpiry, network_facts, networks_by_bridge, nic_names
 from nodeagent.facts.prompt import Prompt
 from nodeagent.host import Host
 from nodeagent.ledger import Ledger
@@ -51,8 +51,8 @@ def assemble_state(collectors: Collectors) -> HostState:
     """
     host = collectors.host
     orders = collectors.ledger.order_facts()
-    seen = collectors.guests.collect()
     links = host.links.read()
+    seen = collectors.guests.collect(networks_by_bridge(links))
     capabilities, fault = _capabilities(collectors.capabilities)
     return HostState(
         host_uuid=host.uuid,

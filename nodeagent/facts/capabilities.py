@@ -51,6 +51,10 @@ class Capabilities:
                 self._known = self._ask()
             return self._known
 
+    def known(self) -> HostCapabilities | None:
+        """The capabilities as far as they are remembered; asks nobody and waits for nobody."""
+        return self._known
+
     def _hear(self, event: GuestEvent) -> None:
         if event.kind == "connected":
             self._known = None

@@ -62,16 +62,19 @@ class Guests:
         hypervisor.listen(exits.hear)
         hypervisor.listen(self._hear)
 
-    def collect(self) -> GuestsSeen:
-        """Look once. Never raises: what could not be looked at is missing, and `complete` is False."""
+    def collect(self, networks: Mapping[str, str] | None = None) -> GuestsSeen:
+        """Look once. Never raises: what could not be looked at is missing, and `complete` is False.
+
+        networks: logical network by bridge, where the caller has just read them.
+        """
         with self._lock:
             looked_at = time.monotonic()
             try:
                 rows, processes = self._look()
-                networks = dict(self._networks())
+                known = dict(self._networks() if networks is None else networks)
             except DriverError as error:
                 return GuestsSeen((), complete=False, processes=(), problem=error.summary)
-            facts = self._facts_of(rows, networks)
+            facts = self._facts_of(rows, known)
             self._note_exits(
                 facts, frozenset(processes) | {row.uuid for row in rows if row.running}, looked_at
             )

@@ -12,6 +12,11 @@ def network_facts(links: dict[str, Link]) -> tuple[NetworkFacts, ...]:
     return tuple(_network(links, link) for _, link in sorted(links.items()) if link.kind == "bridge")
 
 
+def networks_by_bridge(links: dict[str, Link]) -> dict[str, str]:
+    """Logical network of each bridge that an order made."""
+    return {link.name: link.network for link in links.values() if link.network is not None}
+
+
 def _network(links: dict[str, Link], bridge: Link) -> NetworkFacts:
     uplinks = uplinks_of(links, bridge.name)
     return NetworkFacts(

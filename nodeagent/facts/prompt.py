@@ -1,5 +1,7 @@
 """A value that may take long to find out, read without waiting for it longer than a moment.
 
+What is known already is given at once, without a thread.
+
 `assemble` reads capabilities so: libvirt probes QEMU when it is first asked, and facts must not wait for that.
 """
 
@@ -16,11 +18,21 @@ T = TypeVar("T")
 
 
 class Prompt(Generic[T]):
-    """`read` called in a thread of its own, never twice at a time. name: of what is read, for messages."""
+    """`read` called in a thread of its own, never twice at a time. name: of what is read, for messages.
 
-    def __init__(self, name: str, read: Callable[[], T], wait_s: float = WAIT_S) -> None:
+    known: the value where it need not be found out, else None; it never waits.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[], T],
+        wait_s: float = WAIT_S,
+        known: Callable[[], T | None] = lambda: None,
+    ) -> None:
         self._name = name
         self._read = read
+        self._known = known
         self._wait_s = wait_s
         self._lock = Lock()
         self._thread: Thread | None = None
@@ -29,6 +41,9 @@ class Prompt(Generic[T]):
 
     def get(self) -> T:
         """The value, if need be the last one known. Raises DriverError if it was never read, or cannot be."""
+        known = self._known()
+        if known is not None:
+            return known
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._refresh, name=self._name, daemon=True)

@@ -38,7 +38,8 @@ def scene(tmp_path):
         seen=GuestsSeen((GuestFacts(VM, "web-1", "running", True),), True, (VM,)), events=events
     )
 
-    def look():
+    def look(networks):
+        assert networks == {"lan0": "net/lan"}
         events.append("guests")
         return guests.seen
 
@@ -156,3 +157,9 @@ def test_an_event_is_one_line_with_its_traceback_and_priority():
     lines = stream.getvalue().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("<3>ERROR ostler-test: it broke | Traceback")
+
+
+def test_what_is_known_is_given_without_a_thread():
+    prompt = Prompt("answer", lambda: pytest.fail("it was read"), known=lambda: 42)
+
+    assert prompt.get() == 42
