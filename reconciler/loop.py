@@ -106,6 +106,7 @@ async def listen(estate: Estate, previous: Gathered | None = None) -> Gathered:
         previous=previous,
         proofs=proofs,
         limits=estate.limits,
+        wallclock=estate.applier.wallclock,
     )
     if proofs:
         answering = [one.uuid for one in gathered.reports.hosts if one.status == "answering"]

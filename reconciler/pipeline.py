@@ -8,6 +8,7 @@ from reconciler.diffing.diff import diff_data_center
 from reconciler.diffing.holding import find_failing_restarts, hold_back, hold_everything
 from reconciler.diffing.identity import resolve_identities
 from reconciler.diffing.power import power_of
+from reconciler.diffing.purges import find_wrong_clocks
 from reconciler.diffing.space import find_low_space
 from reconciler.model.change import Blocked, Change, Changes, Deferred, Drift, Identities, Power
 from reconciler.model.desired import Desired, Disk, VirtualMachine
@@ -62,7 +63,11 @@ def run_pass(
     changes = diff_data_center(
         desired, known, identities, placement, options.allow_prune, doubtful, asked, quiet
     )
-    alerts = (*find_low_space(desired, known), *find_failing_restarts(changes, options.failing))
+    alerts = (
+        *find_low_space(desired, known),
+        *find_wrong_clocks(desired, known),
+        *find_failing_restarts(changes, options.failing),
+    )
     held = tuple(hold_back(changes, options))
     if held:
         changes = diff_data_center(

@@ -5,7 +5,7 @@ nobody beyond the limits. Ages and statuses come from the event loop's monotonic
 """
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from reconciler.agentlink.protocol import (
 from reconciler.model.reports import HostOffProof, HostReport, HostStatus, Reports, StorageReport
 
 T = TypeVar("T")
+Wallclock = Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Heard:
     """What is known of one host between passes. at_s: when its state was last received, in the loop's time.
 
     read_s: when the document itself came; later answers said that it is still the same, and not what its clocks show.
+    skew_ms: by how much its wall clock then was ahead of ours; None if we have none.
     listened_ms: how long somebody listened to it in vain since then.
     """
 
@@ -52,6 +54,7 @@ class Heard:
     at_s: float = 0.0
     listened_ms: int = 0
     read_s: float = 0.0
+    skew_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +83,23 @@ async def gather(
     previous: Gathered | None = None,
     proofs: Iterable[HostOffProof] = (),
     limits: GatherLimits | None = None,
+    wallclock: Wallclock | None = None,
 ) -> Gathered:
     """Reports of all hosts, and of the storage domains named and of those that any host has active.
 
-    `data_center`: its object id. A host without a link is unknown. Never raises for what hosts do.
+    `data_center`: its object id. wallclock: our own, in ms, to compare those of the agents with. A host without a link is unknown. Never raises for what hosts do.
     """
     limits = limits or GatherLimits()
     now = asyncio.get_running_loop().time()
     known = _still_listening(previous, now, limits)
-    asked = [_ask_host(fleet.get(host.id), host, known.get(host.id, Heard()), limits) for host in hosts]
+    asked = [
+        _ask_host(fleet.get(host.id), host, known.get(host.id, Heard()), limits, wallclock) for host in hosts
+    ]
     answers = await asyncio.gather(*asked)
     reports = tuple(report for report, _ in answers)
     storage = await _read_storage(fleet, reports, domains, limits)
     return Gathered(
-        Reports(data_center, reports, storage, tuple(proofs)),
+        Reports(data_center, reports, storage, tuple(proofs), wallclock() if wallclock else None),
         now,
         {host.id: heard for host, (_, heard) in zip(hosts, answers, strict=True)},
     )
@@ -112,7 +118,7 @@ def _still_listening(previous: Gathered | None, now_s: float, limits: GatherLimi
 
 
 async def _ask_host(
-    link: AgentLink | None, host: HostName, heard: Heard, limits: GatherLimits
+    link: AgentLink | None, host: HostName, heard: Heard, limits: GatherLimits, wallclock: Wallclock | None
 ) -> tuple[HostReport, Heard]:
     """One host's report. Asks again until it answers, counts as silent, or the deadline has come."""
     if link is None:
@@ -122,7 +128,7 @@ async def _ask_host(
     while True:
         asked_at = loop.time()
         try:
-            heard = await _ask_once(link, heard, limits)
+            heard = await _ask_once(link, heard, limits, wallclock)
         except AgentLinkError as error:
             fault, spent_ms = error, _ms(loop.time() - asked_at)
         else:
@@ -137,23 +143,41 @@ async def _ask_host(
         heard = replace(heard, listened_ms=heard.listened_ms + limits.retry_ms)
 
 
-async def _ask_once(link: AgentLink, heard: Heard, limits: GatherLimits) -> Heard:
+async def _ask_once(
+    link: AgentLink, heard: Heard, limits: GatherLimits, wallclock: Wallclock | None
+) -> Heard:
     """State and statistics; without statistics a host is still a host. Raises AgentLinkError."""
-    loop = asyncio.get_running_loop()
-    state, statistics = await asyncio.gather(
-        _limited(link.state(heard.state), limits.attempt_ms),
+    answer, statistics = await asyncio.gather(
+        _limited(_read_state(link, heard, wallclock), limits.attempt_ms),
         _limited(link.statistics(), limits.attempt_ms),
         return_exceptions=True,
     )
-    if isinstance(state, BaseException):
-        raise state
+    if isinstance(answer, BaseException):
+        raise answer
     if isinstance(statistics, BaseException) and not isinstance(statistics, AgentLinkError):
         raise statistics
-    means = None if isinstance(statistics, BaseException) else statistics
+    return replace(answer, statistics=None if isinstance(statistics, BaseException) else statistics)
+
+
+async def _read_state(link: AgentLink, heard: Heard, wallclock: Wallclock | None) -> Heard:
+    """What is known of a host with the state that it gives now. Raises AgentLinkError."""
+    loop = asyncio.get_running_loop()
+    asked_ms = wallclock() if wallclock else None
+    state = await link.state(heard.state)
     now_s = loop.time()
     if state is None:
-        return Heard(heard.state, means, now_s, read_s=heard.read_s)
-    return Heard(state, means, now_s, read_s=now_s)
+        return Heard(heard.state, None, now_s, read_s=heard.read_s, skew_ms=heard.skew_ms)
+    if wallclock is None or asked_ms is None:
+        return Heard(state, None, now_s, read_s=now_s)
+    skew_ms = clock_skew(state.wallclock_ms, asked_ms, wallclock())
+    return Heard(state, None, now_s, read_s=now_s, skew_ms=skew_ms)
+
+
+def clock_skew(theirs_ms: int, asked_ms: int, answered_ms: int) -> int:
+    """By how many ms another clock is ahead of ours at least: it was read some time between question and answer."""
+    if theirs_ms < asked_ms:
+        return theirs_ms - asked_ms
+    return max(0, theirs_ms - answered_ms)
 
 
 def status_after(fault: AgentLinkError, heard: Heard, age_ms: int, limits: GatherLimits) -> HostStatus:
@@ -178,7 +202,8 @@ def _worth_asking_again(fault: AgentLinkError, status: HostStatus) -> bool:
 def _report(host: HostName, heard: Heard, status: HostStatus, detail: str, now_s: float) -> HostReport:
     age_ms = _age_ms(heard, now_s)
     clock_age_ms = _ms(now_s - heard.read_s) if heard.state is not None else 0
-    return HostReport(host.id, host.uuid, status, age_ms, detail, heard.state, heard.statistics, clock_age_ms)
+    clocks = (clock_age_ms, heard.skew_ms)
+    return HostReport(host.id, host.uuid, status, age_ms, detail, heard.state, heard.statistics, *clocks)
 
 
 async def _read_storage(

@@ -14,6 +14,7 @@ from reconciler.cli.carrying import (
     show_plan_text,
     status_of_end,
 )
+from reconciler.cli.clock import wallclock_ms
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.earlier import await_earlier, show_settled
 from reconciler.cli.failures import CommandError
@@ -68,7 +69,9 @@ def apply(
         raise typer.BadParameter("give manifests (-f PATH) or a plan file that knows its own")
     desired, loaded = load_data_center(paths, data_center or (given.plan.data_center if given else None))
     files = controller_files(find_home())
-    applier = Applier(holder_name(), files.digest_key.read_bytes(), secrets_from(secrets), takeover)
+    applier = Applier(
+        holder_name(), files.digest_key.read_bytes(), secrets_from(secrets), takeover, wallclock_ms
+    )
     request = Request(desired, loaded.places, given.plan if given else None, expect, yes=yes)
     try:
         with opened_store() as store, store.exclusive():

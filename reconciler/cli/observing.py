@@ -4,6 +4,7 @@ import asyncio
 
 from reconciler.agentlink.gathering import gather
 from reconciler.agentlink.protocol import Fleet
+from reconciler.cli.clock import wallclock_ms
 from reconciler.cli.confirmations import end_incidents, known_proofs
 from reconciler.cli.fleet import host_names, open_fleet
 from reconciler.model.desired import Desired
@@ -32,6 +33,7 @@ async def ask_fleet(fleet: Fleet, desired: Desired) -> Reports:
         domains,
         data_center=desired.data_center.meta.id,
         proofs=known_proofs(desired),
+        wallclock=wallclock_ms,
     )
     end_incidents(desired, [one.uuid for one in gathered.reports.hosts if one.status == "answering"])
     return gathered.reports

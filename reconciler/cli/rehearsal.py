@@ -61,7 +61,12 @@ class Rehearsal:
 
     def estate(self) -> Estate:
         """The data center as declared now. Secrets have made-up values."""
-        applier = Applier("rehearsal", b"rehearsal", lambda _reference: "rehearsed")
+        applier = Applier(
+            "rehearsal",
+            b"rehearsal",
+            lambda _reference: "rehearsed",
+            wallclock=lambda: self.world.wallclock_ms,
+        )
         return Estate(self.desired, self.links, self.store, applier, self.options)
 
     async def take_turn(self) -> Turn:

@@ -11,6 +11,7 @@ import typer
 
 from reconciler.cli.apply import SecretsOption
 from reconciler.cli.carrying import status_of_end
+from reconciler.cli.clock import wallclock_ms
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.failures import CommandError
 from reconciler.cli.fleet import controller_files, holder_name, open_fleet
@@ -60,7 +61,9 @@ def run(
     if not manifests.read():
         raise CommandError("these manifests declare no data center that can be kept")
     files = controller_files(find_home())
-    applier = Applier(holder_name(), files.digest_key.read_bytes(), secrets_from(secrets))
+    applier = Applier(
+        holder_name(), files.digest_key.read_bytes(), secrets_from(secrets), wallclock=wallclock_ms
+    )
     try:
         with opened_store() as store, store.exclusive("ostler run"):
             means = Means(store, applier, open_fleet, log.tell, _line, pace)

@@ -9,6 +9,7 @@ import typer
 from nodeagent.wire.records import Intent, IntentAction
 from reconciler.cli.apply import SecretsOption
 from reconciler.cli.carrying import agree, carry_out, refuse, show_plan_text, status_of_end
+from reconciler.cli.clock import wallclock_ms
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.earlier import show_settled
 from reconciler.cli.failures import CommandError
@@ -147,7 +148,9 @@ def _ask(
     order = Order(desired, loaded.places, vm, action, destination, yes, wait)
     refuse_contradiction(desired, loaded.places, vm, Intent("", action, destination))
     files = controller_files(find_home())
-    applier = Applier(holder_name(), files.digest_key.read_bytes(), secrets_from(secrets))
+    applier = Applier(
+        holder_name(), files.digest_key.read_bytes(), secrets_from(secrets), wallclock=wallclock_ms
+    )
     with opened_store() as store:
         try:
             with store.exclusive("ostler vm"):

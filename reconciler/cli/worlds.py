@@ -33,7 +33,7 @@ def found_world(desired: Desired, size: HostSize, reports: Reports | None = None
     }
     contents = (one.contents for one in reports.storage) if reports else ()
     storage = {one.uuid: _storage(one) for one in contents if one is not None}
-    world = World(hosts, storage)
+    world = World(hosts, storage, epoch_ms=(reports.wallclock_ms if reports else None) or 0)
     for host in hosts.values():
         for uuid in [one for one in host.connected if one not in storage]:
             del host.connected[uuid]  # nobody could read it, so nothing is known of it

@@ -8,6 +8,7 @@ from reconciler.diffing.abilities import find_abilities
 from reconciler.diffing.bridges import block_renames, bridges_in_use, effective_bridges
 from reconciler.diffing.context import DiffContext, Finding, find_having, find_workers, master_of
 from reconciler.diffing.hosts import diff_host
+from reconciler.diffing.purges import diff_purges
 from reconciler.diffing.records import MacLedger, disk_record, used_macs
 from reconciler.diffing.removals import block_mass_removal, diff_vanished, find_vanished
 from reconciler.diffing.sharing import withhold_shared
@@ -67,6 +68,7 @@ def diff_data_center(
     diffs = {name: diff_vm(context, vm) for name, vm in desired.vms.items() if name not in passed_over}
     rest = [one for diff in diffs.values() for one in diff.findings]
     rest += (one for record in vanished for one in diff_vanished(context, record))
+    rest += diff_purges(context)
     rest += _strangers(context)
     rest = withhold_shared(context, withhold_locked(context, rest))
     findings = withhold_undrained(context, [*findings, *rest])

@@ -110,6 +110,13 @@ def diff_disk(context: DiffContext, disk: Disk) -> Iterator[Finding]:
 
 def _existing(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterator[Finding]:
     """A disk that storage knows."""
+    if seen.record is not None and seen.record.removed and seen.volume is None:
+        yield Blocked(
+            disk.meta.id,
+            "it was removed, and its bytes are gone: its days were over",
+            "take spec.uuid away, and a new disk is made; or name another image",
+        )
+        return
     if seen.record is not None and seen.record.removed:
         yield Change(disk.meta.id, Verb.RESTORE, (Reason("declared-again"),))
         return

@@ -4,7 +4,7 @@ Turns a step and what agents say now into the reason why it must not start; empt
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nodeagent.wire.facts import HostState
@@ -12,6 +12,7 @@ from reconciler.agentlink.protocol import AgentLinkError, Fleet, HostUnreachable
 from reconciler.model.plan import Step
 
 FRESH_S = 12.0
+MOST_SKEW_MS = 2_000
 OFF_S = 3.0
 
 
@@ -29,9 +30,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """Who is who: object id to uuid, and back."""
+    """Who is who: object id to uuid, and back. wallclock: ours, in ms, to compare theirs with."""
 
     uuids: Mapping[str, str]
+    wallclock: Callable[[], int] | None = None
 
     @property
     def ids(self) -> dict[str, str]:
@@ -48,7 +50,9 @@ def vm_of(step: Step) -> str | None:
 
 async def recheck(step: Step, fleet: Fleet, hosts: Hosts) -> str:
     """Why a step's evidence does not hold now. Hosts that answered must answer again without the VM; hosts that
-    were proven off must not answer at all."""
+    were proven off must not answer at all. Before bytes are deleted for good the clocks must agree."""
+    if step.kind == "purge-disk":
+        return await _must_agree(step.host, fleet, hosts)
     vm = vm_of(step)
     if vm is None:
         return ""
@@ -76,6 +80,20 @@ async def _must_be_without(vm: Target, host: str, fleet: Fleet, hosts: Hosts) ->
     if state is None:
         return f"{host} gave no facts"
     return objection_in(vm, host, hosts.uuids.get(host), state)
+
+
+async def _must_agree(host: str, fleet: Fleet, hosts: Hosts) -> str:
+    """Why a host's wall clock does not show that a removed image has been kept long enough; empty if it may."""
+    if hosts.wallclock is None:
+        return "there is no clock to compare the host's with"
+    try:
+        async with asyncio.timeout(FRESH_S):
+            state = await fleet[host].state(fresh=True)
+    except (AgentLinkError, TimeoutError) as error:
+        return f"{host} cannot be asked what time it is: {error or 'no answer in time'}"
+    if state is None or abs(state.wallclock_ms - hosts.wallclock()) > MOST_SKEW_MS:
+        return f"the clock of {host} differs from ours by more than {MOST_SKEW_MS // 1000} s"
+    return ""
 
 
 def objection_in(vm: Target, host: str, uuid: str | None, state: HostState) -> str:

@@ -5,7 +5,7 @@ Commands, the loop and the simulation call it with an admitted plan; it reports 
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -54,12 +54,16 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Applier:
-    """In whose name orders are given, and what only it may know. holder: the same over restarts of one store."""
+    """In whose name orders are given, and what only it may know. holder: the same over restarts of one store.
+
+    wallclock: ours, in ms since 1970; without one nothing is purged.
+    """
 
     holder: str
     digest_key: bytes = field(default=b"", repr=False)
     secrets: Secrets = no_secrets
     takeover: bool = False
+    wallclock: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class PlanRun:
         self._store = store
         self._watcher = watcher
         self._limits = limits or RunLimits()
-        hosts = Hosts(site.uuids)
+        hosts = Hosts(site.uuids, applier.wallclock)
         self._ready = ReadySet(plan.steps, plan.limits, self._limits.orders_per_host, hosts.ids)
         self._leases = Leases(
             site.fleet,

@@ -27,7 +27,7 @@ and copies were read. unreadable: it exists, but the master's is damaged or miss
 @dataclass(frozen=True, slots=True)
 class HostObservation:
     """One host: `id` is its object id, or `host/<uuid>` where no manifest names it. clock_age_ms: since the clocks in
-    its state document were read."""
+    its state document were read. skew_ms: by how much its wall clock is ahead of ours, None if that is not known."""
 
     id: str
     uuid: str
@@ -37,6 +37,7 @@ class HostObservation:
     state: HostState | None = None
     statistics: HostStatistics | None = None
     clock_age_ms: int = 0
+    skew_ms: int | None = None
 
     @property
     def boottime_ms(self) -> int | None:
@@ -146,6 +147,7 @@ class Observed:
     records_read: what has no record here has none anywhere. complete: that, and every known host answered in full
     or is proven off. last_orders: by object id the key of the last order, or a mark over several, as ledgers and
     records report them. open_orders: by object id. master: uuid of the master domain, None before there is one.
+    removed_ms: of removed disk images whose bytes are still there, how long ago that was, by image.
     outdated: by object id, facts that are older than the object's own last result; nothing is planned on them.
     off: hosts proven off (id to kind of proof). newcomer_evidence: why a VM that appears in no record and on no
     host never ran; None if that cannot be known, for want of what newcomer_doubts names.
@@ -163,6 +165,7 @@ class Observed:
     open_orders: Mapping[str, OpenOrder] = field(default_factory=dict)
     last_orders: Mapping[str, str] = field(default_factory=dict)
     outdated: Mapping[str, OutdatedFacts] = field(default_factory=dict)
+    removed_ms: Mapping[str, int] = field(default_factory=dict)
     off: Mapping[str, str] = field(default_factory=dict)
     records_read: bool = False
     complete: bool = False

@@ -19,6 +19,7 @@ class HostReport:
     """One host's answer. age_ms: since the state document was received; status says whether it still counts.
 
     clock_age_ms: since the clocks in the state document were read; it may have been received again unchanged.
+    skew_ms: by how much its wall clock is ahead of ours, None if that was not compared.
     """
 
     host: str
@@ -29,6 +30,7 @@ class HostReport:
     state: HostState | None = None
     statistics: HostStatistics | None = None
     clock_age_ms: int = 0
+    skew_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,14 @@ class HostOffProof:
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """All answers of one observation of a data center. addresses of hosts without a manifest are not known here."""
+    """All answers of one observation of a data center. addresses of hosts without a manifest are not known here.
+
+    wallclock_ms: ours at that moment, in ms since 1970; it decides what is due for purge, and nothing else.
+    """
 
     data_center: str
     hosts: tuple[HostReport, ...] = ()
     storage: tuple[StorageReport, ...] = ()
     proofs: tuple[HostOffProof, ...] = ()
+    wallclock_ms: int | None = None
     format: Format = CURRENT

@@ -14,7 +14,7 @@ from reconciler.observing.domains import Domains, domain_names, observe_storage,
 from reconciler.observing.evidence import Witnesses, call_witnesses, judge_newcomer
 from reconciler.observing.hosts import add_hosts_of_pool, observe_hosts, proofs_that_count
 from reconciler.observing.orders import collect_last_orders, collect_open_orders
-from reconciler.observing.records import Found, find_disks, find_records
+from reconciler.observing.records import Found, ages_of_removed, find_disks, find_records
 from reconciler.observing.reuse import (
     Carryover,
     compare_ground,
@@ -54,6 +54,7 @@ def assemble(desired: Desired, reports: Reports, previous: Observed | None = Non
     vms = _observe_vms(ground, carryover)
     seen = replace(ground.observed, vms=vms)
     seen = _with_objects(_with_newcomers(seen, ground, carryover), carryover)
+    seen = replace(seen, removed_ms=ages_of_removed(seen.disks, reports.wallclock_ms))
     return _with_orders(seen, ground.off, carryover)
 
 

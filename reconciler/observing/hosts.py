@@ -35,8 +35,8 @@ def _observe_host(uuid: str, identifier: str, given: list[HostReport]) -> HostOb
     report = given[0]
     status, detail, state = judge_report(report)
     return HostObservation(
-        identifier, uuid, status, report.age_ms, detail, state, report.statistics, report.clock_age_ms
-    )
+        identifier, uuid, status, report.age_ms, detail, state, report.statistics, report.clock_age_ms, report.skew_ms,
+    )  # fmt: skip
 
 
 def add_hosts_of_pool(

@@ -144,6 +144,21 @@ def find_disks(center: str, storage: Mapping[str, StorageObservation]) -> dict[s
     return {image: found[image] for image in sorted(found)}
 
 
+def ages_of_removed(disks: Mapping[str, DiskObservation], wallclock_ms: int | None) -> dict[str, int]:
+    """How long ago each removed image whose bytes are still there was removed, in ms, by image; nothing without a clock."""
+    if wallclock_ms is None:
+        return {}
+    return {
+        image: wallclock_ms - one.record.removed_at_ms
+        for image, one in disks.items()
+        if one.record is not None
+        and one.record.removed
+        and one.record.removed_at_ms is not None
+        and one.volume is not None
+        and one.volume.removed
+    }
+
+
 def _disk_records(center: str, storage: Mapping[str, StorageObservation]) -> dict[str, DiskRecord]:
     best: dict[str, DiskRecord] = {}
     for one in storage.values():

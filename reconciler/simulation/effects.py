@@ -154,7 +154,11 @@ def _remove_disk(world: World, host: SimulatedHost, args: RemoveDisk, key: str) 
     if domain.disks[args.record.image].allow_destroy != args.record.image:
         raise SimulationFault("its record holds no consent")
     removed = replace(
-        args.record, removed=True, removed_at_ms=world.now_ms, allow_destroy=None, last_order=key
+        args.record,
+        removed=True,
+        removed_at_ms=world.wallclock_ms + host.skew_ms,
+        allow_destroy=None,
+        last_order=key,
     )
     domain.write_disk(removed)
     if args.record.image in domain.volumes:
@@ -172,7 +176,7 @@ def _restore_disk(world: World, host: SimulatedHost, args: RestoreDisk, key: str
 def _purge_disk(world: World, host: SimulatedHost, args: PurgeDisk, _key: str) -> Outputs:
     domain = place(world, host, args.storage_domain)
     removed_at = domain.disks[args.image].removed_at_ms
-    if removed_at is None or world.now_ms - removed_at < args.retention_ms:
+    if removed_at is None or world.wallclock_ms + host.skew_ms - removed_at < args.retention_ms:
         raise SimulationFault("it is still to be kept")
     domain.volumes.pop(args.image, None)
     return {}

@@ -90,6 +90,7 @@ class SimulatedHost:
     lease_renewed: bool = False
     cpu_percent: int = 5
     first_boot: str = ""
+    skew_ms: int = 0
 
     @property
     def boot_id(self) -> str:
@@ -158,8 +159,10 @@ class SimulatedHost:
         self.exits[vm] = ExitFacts(vm, guest.config.run, reason, ran_ms, now_ms, boot_id)
         self.changed()
 
-    def document(self, now_ms: int, storage_facts: tuple[StorageDomainFacts, ...]) -> HostState:
-        """The state document at a virtual time."""
+    def document(
+        self, now_ms: int, storage_facts: tuple[StorageDomainFacts, ...], epoch_ms: int = 0
+    ) -> HostState:
+        """The state document at a virtual time. epoch_ms: wall clock when that began."""
         return HostState(
             host_uuid=self.uuid,
             boot_id=self.boot_id,
@@ -167,7 +170,7 @@ class SimulatedHost:
             agent_version="0.1.0",
             generation=self.generation,
             boottime_ms=now_ms,
-            wallclock_ms=now_ms,
+            wallclock_ms=epoch_ms + now_ms + self.skew_ms,
             ledger_id=self.ledger_id,
             lease=self._lease(now_ms),
             capabilities=self.capabilities,

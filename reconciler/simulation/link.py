@@ -54,7 +54,9 @@ class SimulatedLink:
         await self._arrive()
         if self.faults.refuses.get(self.host.id):
             raise AnswerRefusedError(self.faults.refuses[self.host.id])
-        document = self.host.document(self.world.now_ms, self.world.storage_facts(self.host))
+        document = self.host.document(
+            self.world.now_ms, self.world.storage_facts(self.host), self.world.epoch_ms
+        )
         return None if known is not None and _same(known, document) else document
 
     async def statistics(self) -> HostStatistics:

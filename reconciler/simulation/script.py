@@ -134,6 +134,12 @@ def _break_migration(_world: World, faults: Faults, vm: str) -> None:
     faults.broken_migrations.add(vm)
 
 
+def _skew(world: World, _faults: Faults, host: str, seconds: str) -> None:
+    world.hosts[host].skew_ms = round(float(seconds) * 1000)
+    world.hosts[host].changed()
+    world.note(world.hosts[host].id, f"its clock is {seconds} s ahead")
+
+
 def _refuse(world: World, faults: Faults, host: str, *words: str) -> None:
     faults.refuses[world.hosts[host].id] = " ".join(words)
 
@@ -158,6 +164,7 @@ HAPPENINGS: dict[str, Happening] = {
     "hold-up": Happening("HOST KIND SECONDS", _hold_up),
     "break-migration": Happening("VM", _break_migration),
     "refuse": Happening("HOST TEXT…", _refuse),
+    "skew": Happening("HOST SECONDS", _skew),
     "accept": Happening("HOST", _accept),
 }
 """Everything that a script may let happen."""

@@ -27,6 +27,7 @@ class World:
     """Hosts by object id, storage domains by uuid, and the log of what happened: (virtual ms, who, what).
 
     effects: how often each order key took effect. broken: promises that were broken, for those who look later.
+    epoch_ms: wall clock when virtual time began.
     """
 
     hosts: dict[str, SimulatedHost] = field(default_factory=dict)
@@ -34,6 +35,12 @@ class World:
     log: list[tuple[int, str, str]] = field(default_factory=list)
     effects: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    epoch_ms: int = 0
+
+    @property
+    def wallclock_ms(self) -> int:
+        """What a clock on the wall shows, in ms since 1970; the hosts' may differ by their skew."""
+        return self.epoch_ms + self.now_ms
 
     @property
     def now_ms(self) -> int:

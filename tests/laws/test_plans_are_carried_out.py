@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nodeagent.wire.arguments import ARGUMENTS
 from reconciler.model.capacity import guest_footprint, host_capacity
 from reconciler.model.change import Disruption
+from reconciler.model.desired import Desired
 from reconciler.model.plan import Plan, Step
 from reconciler.simulation.world import World
 from tests.laws.worlds import OPTIONS, History, histories, quiet_histories
@@ -160,11 +161,23 @@ def test_nothing_is_destroyed_without_the_consent_that_its_record_holds(history:
 
     for step in plan.steps:
         if step.kind in ("remove-vm", "remove-disk", "purge-disk"):
+            if step.kind == "purge-disk":
+                assert_kept_long_enough(stage, desired, step)
+                continue
             uuid = step.args.get("vm") or step.args["record"]["image"]
             assert uuid in consents(stage), step.id
             assert step.object not in desired.vms
             assert step.object not in desired.disks
             assert step.disruption is Disruption.DATA_LOSS
+
+
+def assert_kept_long_enough(stage: Stage, desired: Desired, step: Step) -> None:
+    """Only what was removed with consent, the declared time ago, by a host that knows what time it is."""
+    record = stage.world.storage[step.args["storage_domain"]].disks[step.args["image"]]
+    assert record.removed
+    assert record.removed_at_ms is not None
+    assert stage.world.wallclock_ms - record.removed_at_ms >= desired.data_center.retention_ms
+    assert abs(stage.world.hosts[step.host].skew_ms) <= 2_000
 
 
 def consents(stage: Stage) -> set[str]:

@@ -69,9 +69,11 @@ def events(spec: EstateSpec) -> st.SearchStrategy[str]:
             "power-off {}", "power-off {}", "power-on {}", "cut {}", "mend {}", "confirm-off {}", "lose-ledger {}",
             "forget-exits {}", "unplug-bridge {} vms", "stranger {} legacy 256Mi", "incomplete {}", "unheard {}",
             "refuse {} no", "load {} 95", "swap {}", "bridge {} br1",
+            "skew {} 400",
         )
     )  # fmt: skip
     found = st.builds(lambda text, host: text.format(host), of_hosts, hosts)
+    found |= st.just("days 8")
     if spec.domains > 1:
         found |= st.sampled_from(("unreadable sd/silver", "unreadable sd/shared"))
     if spec.vms:

@@ -249,6 +249,15 @@ def _kept_exit(stage: Stage, _desired: Desired, vm: str, host: str, reason: str)
     stage.world.hosts[host].exits[uuid] = ExitFacts(uuid, run.number, reason)  # type: ignore[arg-type]
 
 
+def _days(stage: Stage, _desired: Desired, number: str) -> None:
+    """So many days pass, and nothing happens."""
+    stage.world.epoch_ms += int(float(number) * 86_400_000)
+
+
+def _skew(stage: Stage, _desired: Desired, host: str, seconds: str) -> None:
+    stage.world.hosts[host].skew_ms = round(float(seconds) * 1000)
+
+
 def _maintenance(stage: Stage, _desired: Desired, host: str) -> None:
     stage.world.hosts[host].maintenance = True
 
@@ -292,4 +301,6 @@ EVENTS: dict[str, Callable[..., None]] = {
     "swap": _swap,
     "load": _load,
     "maintenance": _maintenance,
+    "days": _days,
+    "skew": _skew,
 }

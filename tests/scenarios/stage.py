@@ -73,7 +73,9 @@ class Stage:
             assert report.state is not None
             wanted |= {one.uuid for one in report.state.storage}
         storage = tuple(self._read(uuid, answering) for uuid in sorted(wanted))
-        return Reports(desired.data_center.meta.id, hosts, storage, tuple(self.proofs))
+        return Reports(
+            desired.data_center.meta.id, hosts, storage, tuple(self.proofs), self.world.wallclock_ms
+        )
 
     def _ask(self, name: str, uuid: str) -> HostReport:
         if name in self.statuses:
@@ -82,10 +84,17 @@ class Stage:
         host = self.world.hosts.get(name)
         if host is None or not host.answers:
             return HostReport(name, uuid, "silent")
-        return HostReport(name, uuid, "answering", state=self._state(host), statistics=self._statistics(host))
+        return HostReport(
+            name,
+            uuid,
+            "answering",
+            state=self._state(host),
+            statistics=self._statistics(host),
+            skew_ms=host.skew_ms,
+        )
 
     def _state(self, host: SimulatedHost) -> HostState:
-        state = host.document(self.world.now_ms, self.world.storage_facts(host))
+        state = host.document(self.world.now_ms, self.world.storage_facts(host), self.world.epoch_ms)
         if host.id in self.impostors:
             return replace(
                 state, host_uuid=self.impostors[host.id], guests=(), processes=(), storage=(), host_id=None

@@ -171,10 +171,13 @@ class SimulatedApplier:
         self.store.confirmations.add(desired.data_center.uuid, proof)
         self.note(f"is told that {host} is off")
 
+    def _applier(self, *, takeover: bool = False) -> Applier:
+        return Applier(self.holder, takeover=takeover, wallclock=lambda: self.world.wallclock_ms)
+
     def estate(self, *, takeover: bool = False) -> Estate:
         """The data center as this process reaches it."""
         self._wrap_journal()
-        return Estate(self.desired(), self._fleet(), self.store, Applier(self.holder, takeover=takeover))
+        return Estate(self.desired(), self._fleet(), self.store, self._applier(takeover=takeover))
 
     async def apply(self, *, takeover: bool = False) -> Turn:
         """One turn, as `ostler apply --yes` takes it."""
@@ -193,7 +196,7 @@ class SimulatedApplier:
         assert self.period_s is not None
         pace = Pace(interval_ms=round(self.period_s * 1000), poll_ms=POLL_MS)
         means = Means(
-            self.store, Applier(self.holder), self._open_fleet, self._tell, self.note, pace, watch=self._watch
+            self.store, self._applier(), self._open_fleet, self._tell, self.note, pace, watch=self._watch
         )
         self._wrap_journal()
         await StoppableKeeper(self, means).keep()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from nodeagent.wire.arguments import CreateDisk, GrowDisk, RemoveDisk, RestoreDisk, WriteDiskRecord
+from nodeagent.wire.arguments import CreateDisk, GrowDisk, PurgeDisk, RemoveDisk, RestoreDisk, WriteDiskRecord
 from nodeagent.wire.orders import Evidence
 from nodeagent.wire.records import DiskRecord
 from reconciler.model.change import Change, Disruption, Verb
@@ -32,7 +32,9 @@ def plan_disks(context: PlanContext) -> Iterator[Step]:
     use = _disk_use(context) if changes else DiskUse({}, {})
     for change in changes:
         disk = context.desired.disks.get(change.object)
-        if disk is not None:
+        if change.verb is Verb.PURGE:
+            yield _purge(context, change)
+        elif disk is not None:
             yield from _declared(context, use, change, disk)
         elif change.verb is Verb.REMOVE:
             yield _remove(context, change)
@@ -136,6 +138,23 @@ def _remove(context: PlanContext, change: Change) -> Step:
         summary=summary
         if seen.volume
         else "its image is gone already: mark its record removed, with consent",
+        disruption=Disruption.DATA_LOSS,
+        timeout_ms=DISK_TIMEOUT_MS,
+    )
+
+
+def _purge(context: PlanContext, change: Change) -> Step:
+    """Deleting the bytes of an image whose removal had a consent; several images may have had one name."""
+    image = str(change.subject)
+    seen = context.observed.disks[image]
+    namesakes = [one.subject for one in context.of_verb(Verb.PURGE) if one.object == change.object]
+    number = namesakes.index(image) + 1
+    return make_step(
+        change,
+        PurgeDisk(seen.storage_domain, image, context.desired.data_center.retention_ms),
+        verb="purge" if number == 1 else f"purge.{number}",
+        host=str(change.host),
+        summary=f"delete the bytes of the image {image}, removed with consent {change.because[0].ref} ago or more",
         disruption=Disruption.DATA_LOSS,
         timeout_ms=DISK_TIMEOUT_MS,
     )

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from nodeagent.wire.facts import StorageContents
-from reconciler.agentlink.gathering import Gathered, GatherLimits, HostName, gather
+from reconciler.agentlink.gathering import Gathered, GatherLimits, HostName, clock_skew, gather
 from reconciler.agentlink.protocol import AnswerRefusedError, HostUnreachableError, NotAskedError
 from reconciler.simulation.clock import run_in_virtual_time
 from tests.fakes.fleet import FakeAgent, make_fleet, refuses_to_answer, uuid_of
@@ -235,3 +235,10 @@ def test_a_domain_that_nobody_can_read_has_no_contents(active: bool) -> None:
 
     assert (report.reader, report.contents) == (None, None)
     assert report.detail == ("I/O error" if active else "no answering host has it active")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ahead"), [(1_000, 0), (1_500, 0), (2_000, 0), (2_100, 100), (900, -100), (-9_000, -10_000)]
+)
+def test_clocks_differ_by_what_the_time_of_the_answer_cannot_explain(theirs: int, ahead: int) -> None:
+    assert clock_skew(theirs, asked_ms=1_000, answered_ms=2_000) == ahead

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.agentlink.protocol import Fleet
+from reconciler.cli import clock as clock_module
 from reconciler.cli import fleet as fleet_module
 from reconciler.cli.main import run
 from reconciler.desired.build import build_desired
@@ -126,6 +127,7 @@ def desk(
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr(fleet_module, "connect_fleet", connect)
     monkeypatch.setattr(asyncio, "run", run_in_virtual_time)
+    monkeypatch.setattr(clock_module, "time_ns", lambda: world.wallclock_ms * 1_000_000)
     return made
 
 

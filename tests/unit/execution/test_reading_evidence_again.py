@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 
 from nodeagent.wire.facts import HostState, OrderFacts
-from reconciler.execution.rechecking import Target, objection_in
+from reconciler.execution.rechecking import Hosts, Target, objection_in, recheck
+from reconciler.simulation.clock import run_in_virtual_time
 from tests.fakes.fleet import make_fleet, states_of, uuid_of
+
+from .conftest import make_step
 
 VM = Target(uuid_of(0xA0001), "vm/web-1")
 
@@ -45,3 +48,16 @@ def test_an_open_order_that_begins_the_guest_is_one_before_any_process_shows(sta
 )
 def test_orders_that_have_ended_or_begin_no_guest_of_it_are_none(state, other):
     assert objection(replace(state, orders=(other,))) == ""
+
+
+@pytest.mark.parametrize(
+    ("ours", "objects"), [(0, False), (2_000, False), (-2_000, False), (2_001, True), (None, True)]
+)
+def test_before_a_purge_the_hosts_clock_is_compared_with_ours_once_more(
+    ours: int | None, objects: bool
+) -> None:
+    fleet = make_fleet(1)
+    step = make_step("a", kind="purge-disk")
+    hosts = Hosts({"host/h1": fleet["host/h1"].uuid}, (lambda: ours) if ours is not None else None)
+
+    assert bool(run_in_virtual_time(recheck(step, fleet, hosts))) is objects
