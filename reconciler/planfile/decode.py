@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema
 import msgspec
 
 from nodeagent.wire.codec import ContractError, convert
@@ -88,6 +87,8 @@ def _check_format(content: Any) -> None:
 
 def _faults(content: Any, error: Exception) -> str:
     """Every fault that the schema finds, else the one that decoding found."""
+    import jsonschema  # noqa: PLC0415  only a file that cannot be decoded needs it
+
     validator = jsonschema.Draft202012Validator(plan_schema())
     found = [
         f"{'.'.join(str(part) for part in one.absolute_path)}: {one.message[:200]}"

@@ -1,8 +1,7 @@
 """The step graph: a legal order in which to show the steps, or the shortest cycle that forbids one."""
 
+import heapq
 from collections.abc import Callable, Mapping, Sequence
-
-import networkx as nx
 
 from reconciler.model.plan import Step
 
@@ -13,53 +12,23 @@ class StepCycleError(Exception):
 
 def sort_steps(steps: Sequence[Step], key: Callable[[Step], tuple[object, ...]]) -> tuple[Step, ...]:
     """Steps in topological order, ties by key and id. Raises StepCycleError if there is a cycle."""
+    waiting, missing = followers(steps), {step.id: len(step.after) for step in steps}
     by_id = {step.id: step for step in steps}
-    rank = {step.id: (*key(step), step.id) for step in steps}
-    order = nx.lexicographical_topological_sort(graph_of(steps), key=rank.__getitem__)
-    try:
-        return tuple(by_id[name] for name in order)
-    except nx.NetworkXUnfeasible as error:
-        raise StepCycleError(find_cycle(steps)) from error
+    ready = [(key(step), step.id) for step in steps if not step.after]
+    heapq.heapify(ready)
+    order: list[Step] = []
+    while ready:
+        _key, first = heapq.heappop(ready)
+        order.append(by_id[first])
+        for name in waiting[first]:
+            missing[name] -= 1
+            if not missing[name]:
+                heapq.heappush(ready, (key(by_id[name]), name))
+    if len(order) < len(steps):
+        from reconciler.planning.cycles import find_cycle  # noqa: PLC0415  networkx takes its time
 
-
-def graph_of(steps: Sequence[Step]) -> "nx.DiGraph[str]":
-    """Steps as nodes, an edge from each step to those that wait for it, with its rule."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(step.id for step in steps)
-    graph.add_edges_from((edge.step, step.id, {"rule": edge.rule}) for step in steps for edge in step.after)
-    return graph
-
-
-def find_cycle(steps: Sequence[Step]) -> str | None:
-    """The shortest cycle as `a -[rule]-> b -[rule]-> a`, beginning with its smallest id; None if there is none."""
-    graph = graph_of(steps)
-    best: list[str] | None = None
-    for component in nx.strongly_connected_components(graph):
-        if len(component) > 1 or any(graph.has_edge(node, node) for node in component):
-            cycle = _shortest(graph.subgraph(component))
-            if best is None or (len(cycle), cycle) < (len(best), best):
-                best = cycle
-    return None if best is None else _show(graph, best)
-
-
-def _shortest(graph: "nx.DiGraph[str]") -> list[str]:
-    """The shortest cycle of a strongly connected graph; of several, the one that sorts first."""
-    found: list[list[str]] = []
-    for node in sorted(graph):
-        paths = [nx.shortest_path(graph, follower, node) for follower in sorted(graph.successors(node))]
-        shortest = min(paths, key=lambda path: (len(path), path))
-        found.append([node, *shortest[:-1]] if shortest[0] != node else [node])
-    return min(found, key=lambda cycle: (len(cycle), cycle))
-
-
-def _show(graph: "nx.DiGraph[str]", cycle: list[str]) -> str:
-    """A cycle as a line of text, each edge with its rule."""
-    start = cycle.index(min(cycle))
-    nodes = cycle[start:] + cycle[:start]
-    parts = [nodes[0]]
-    for here, there in zip(nodes, [*nodes[1:], nodes[0]], strict=True):
-        parts.append(f"-[{graph.edges[here, there]['rule']}]-> {there}")
-    return " ".join(parts)
+        raise StepCycleError(find_cycle(steps))
+    return tuple(order)
 
 
 def critical_path_seconds(steps: Sequence[Step]) -> int:

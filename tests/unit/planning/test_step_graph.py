@@ -5,13 +5,8 @@ import itertools
 import pytest
 
 from reconciler.model.plan import Edge, Estimate, Step
-from reconciler.planning.graph import (
-    StepCycleError,
-    critical_path_seconds,
-    find_cycle,
-    followers,
-    sort_steps,
-)
+from reconciler.planning.cycles import find_cycle
+from reconciler.planning.graph import StepCycleError, critical_path_seconds, followers, sort_steps
 
 
 def step(name: str, *after: str, seconds: int = 1) -> Step:
