@@ -1,5 +1,6 @@
 """`ostler plan`: what would be done, and why; writes a plan file with --out."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +13,15 @@ from reconciler.cli.passes import make_pass
 from reconciler.cli.statuses import Status
 from reconciler.model.change import Disruption
 from reconciler.model.options import PassOptions
+from reconciler.model.placement import Shortfall
 from reconciler.model.plan import Plan
+from reconciler.pipeline import Pass
 from reconciler.planfile.canonical import plan_digest
 from reconciler.planfile.encode import encode_plan
 from reconciler.planfile.text import render_text
+from reconciler.planfile.unmet import unmet_lines
+
+REDUNDANT = "n+1"
 
 
 class PlanFormat(StrEnum):
@@ -56,10 +62,20 @@ def plan(
     fail_on: Annotated[
         str, typer.Option("--fail-on", help="Exit 3 if a step disturbs like this, e.g. power-off,data-loss.")
     ] = "",
+    require: Annotated[
+        str,
+        typer.Option(
+            "--require",
+            help="Exit 3 unless this holds after the plan: n+1, each cluster can lose any one host.",
+        ),
+    ] = "",
     allow_prune: PruneOption = 0,
 ) -> int:
-    """Show the ordered plan. Exits 0 with nothing to do, 2 with steps, 3 if something is blocked, 1 on errors."""
+    """Show the ordered plan. Exits 0 with nothing to do, 2 with steps, 3 if something is blocked or a requirement is
+    unmet, 1 on errors."""
     refused = _disruptions(fail_on)
+    if require not in ("", REDUNDANT):
+        raise typer.BadParameter(f"{require}: there is {REDUNDANT}", param_hint="--require")
     desired, loaded = load_data_center(file, data_center)
     done = make_pass(desired, observed, PassOptions(allow_prune=allow_prune))
     check_sizes(desired, done.reports, loaded.places)
@@ -67,25 +83,35 @@ def plan(
     if out is not None:
         sources = [one if one == "-" else str(Path(one).absolute()) for one in file]
         write_file(out, encode_plan(made, sources))
-    show_plan(made, output)
-    return status_of(made, refused)
+    unmet = _shortfalls(done) if require else ()
+    show_plan(made, output, unmet)
+    status = status_of(made, refused)
+    return Status.BLOCKED if unmet and status is not Status.ERROR else status
 
 
-def show_plan(made: Plan, output: PlanFormat) -> None:
-    """A plan on stdout; as text with its digest above it."""
+def _shortfalls(done: Pass) -> tuple[Shortfall, ...]:
+    """Hosts that a cluster cannot lose once the plan is carried out."""
+    from reconciler.placement.spare import find_shortfalls
+
+    return find_shortfalls(done.desired, done.observed, done.identities, done.powers, done.placement)
+
+
+def show_plan(made: Plan, output: PlanFormat, unmet: Sequence[Shortfall] = ()) -> None:
+    """A plan on stdout; as text with its digest above it. unmet: what its requirements found."""
+    lines = unmet_lines(unmet)
     if output is PlanFormat.JSON:
-        typer.echo(encode_plan(made).decode(), nl=False)
+        typer.echo(encode_plan(made, unmet=unmet).decode(), nl=False)
     elif output is PlanFormat.MARKDOWN:
         from reconciler.planfile.markdown import render_markdown
 
-        typer.echo(render_markdown(made), nl=False)
+        typer.echo(render_markdown(made, lines), nl=False)
     elif output is PlanFormat.HTML:
         from reconciler.planfile.page import render_page
 
-        typer.echo(render_page(made), nl=False)
+        typer.echo(render_page(made, lines), nl=False)
     else:
         typer.echo(f"digest {plan_digest(made)}")
-        typer.echo(render_text(made), nl=False)
+        typer.echo(render_text(made, lines), nl=False)
 
 
 def status_of(made: Plan, refused: frozenset[Disruption] = frozenset()) -> int:

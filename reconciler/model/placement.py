@@ -75,3 +75,20 @@ class Placement:
     """One assignment a VM that is to run, by object id in sorted order."""
 
     assignments: Mapping[str, Assignment] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Homeless:
+    """A VM that no host of its cluster could take. dropped: how many hosts each filter dropped, in policy order."""
+
+    vm: str
+    dropped: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A cluster that could not restart these VMs if it lost this one host."""
+
+    cluster: str
+    host: str
+    vms: tuple[Homeless, ...]

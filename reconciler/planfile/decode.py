@@ -41,6 +41,7 @@ def plan_schema() -> dict[str, Any]:
             "planId": {"type": "string", "pattern": "^[0-9a-f]{12}$"},
             "plan": schema,
             "sources": {"type": "array", "items": {"type": "string"}},
+            "unmet": {"type": "array", "items": {"type": "object"}},
         },
         "$defs": components,
     }

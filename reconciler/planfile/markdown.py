@@ -20,9 +20,10 @@ NODE_COLOURS = {
 }
 
 
-def render_markdown(plan: Plan) -> str:
-    """The whole plan; long ones are cut with a line that says by how much. Ends with a newline."""
-    return "\n".join(_lines(plan)) + "\n"
+def render_markdown(plan: Plan, unmet: Sequence[str] = ()) -> str:
+    """The whole plan; long ones are cut with a line that says by how much. Ends with a newline. unmet: lines about
+    requirements that it does not meet."""
+    return "\n".join(_lines(plan, unmet)) + "\n"
 
 
 def escape(text: str) -> str:
@@ -30,13 +31,14 @@ def escape(text: str) -> str:
     return SPECIAL.sub(r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " "))
 
 
-def _lines(plan: Plan) -> Iterator[str]:
+def _lines(plan: Plan, unmet: Sequence[str]) -> Iterator[str]:
     digest = plan_digest(plan)
     yield f"### Ostler plan `{plan_id(digest)}`"
     yield ""
     yield f"**{escape(headline(plan))}**"
     yield ""
     yield from (f"> ⛔ {escape(text)}" for text in plan.problems)
+    yield from _list("⛔ Requirements not met", [escape(line) for line in unmet])
     yield from _steps(plan.steps)
     yield from _list(
         "⛔ Blocked: somebody must act",

@@ -28,12 +28,13 @@ svg .data-loss rect { stroke: var(--hard); fill: #c0392b55; stroke-width: 3; }
 """
 
 
-def render_page(plan: Plan) -> str:
-    """The whole page; ends with a newline. Every text of the plan is escaped."""
-    return "\n".join(_parts(plan)) + "\n"
+def render_page(plan: Plan, unmet: Sequence[str] = ()) -> str:
+    """The whole page; ends with a newline. Every text of the plan is escaped. unmet: lines about requirements that it
+    does not meet."""
+    return "\n".join(_parts(plan, unmet)) + "\n"
 
 
-def _parts(plan: Plan) -> Iterator[str]:
+def _parts(plan: Plan, unmet: Sequence[str]) -> Iterator[str]:
     digest = plan_digest(plan)
     yield '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -42,6 +43,7 @@ def _parts(plan: Plan) -> Iterator[str]:
     yield f"<h1>Plan {plan_id(digest)}</h1><p><strong>{escape(headline(plan))}</strong></p>"
     yield f"<p>digest <code>{digest}</code> · planner {escape(plan.planner)}</p>"
     yield from _list("Problems", "blocked", plan.problems)
+    yield from _list("Requirements not met", "blocked", unmet)
     yield from _list("Blocked: somebody must act", "blocked", [blocked_line(one) for one in plan.blocked])
     yield from _list("Alerts", "alerts", [alert_line(one) for one in plan.alerts])
     yield from _list("Deferred", "deferred", [deferred_line(one) for one in plan.deferred])

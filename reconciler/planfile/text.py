@@ -1,6 +1,6 @@
 """A plan as people read it and tests pin it: one stable line a step, without hashes, times or counters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from reconciler.model.change import Alert, Blocked, Deferred, Disruption, FieldChange
 from reconciler.model.plan import Plan, Step
@@ -8,9 +8,10 @@ from reconciler.model.plan import Plan, Step
 SHOWN_EDGES = 3
 
 
-def render_text(plan: Plan) -> str:
-    """The whole plan as lines; ends with a newline."""
-    return "\n".join(_lines(plan)) + "\n"
+def render_text(plan: Plan, unmet: Sequence[str] = ()) -> str:
+    """The whole plan as lines; ends with a newline. unmet: lines about requirements that it does not meet."""
+    short = ("requirements not met:", *(f"  {line}" for line in unmet)) if unmet else ()
+    return "\n".join((*_lines(plan), *short)) + "\n"
 
 
 def headline(plan: Plan) -> str:

@@ -7,6 +7,7 @@ observed.yaml:
   then: [power-off host/h2]   events, see `events`; `apply FILE` carries out the plan of another manifest of the case
   allow-prune: 3
   outdated: {vm/web-1: host/h1}  objects whose last result the facts of that host do not show yet
+  require: n+1                what `plan --require` asks besides
   passes: 2                   plans until nothing is left to do, where a fact must come first; usually 1
 """
 
@@ -23,16 +24,19 @@ from nodeagent.wire.facts import HostCapabilities
 from reconciler.model.desired import Desired
 from reconciler.model.observed import OutdatedFacts
 from reconciler.model.options import PassOptions
+from reconciler.model.placement import Shortfall
 from reconciler.model.plan import Plan, Step
 from reconciler.model.quantities import parse_bytes
 from reconciler.pipeline import Pass
+from reconciler.placement.spare import find_shortfalls
 from reconciler.planfile.text import render_text
+from reconciler.planfile.unmet import unmet_lines
 from tests.scenarios.events import befall
 from tests.scenarios.manifests import CaseError, read_desired
 from tests.scenarios.stage import CAPABILITIES, Stage, make_stage
 
 ROOT = Path(__file__).parent
-KEYS = {"with", "start", "hosts", "then", "allow-prune", "outdated", "passes"}
+KEYS = {"with", "start", "hosts", "then", "allow-prune", "outdated", "passes", "require"}
 VOLATILE = {"manifest_digest", "last_order", "generation"}
 """What changes with every release or run and says nothing about the plan."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -97,8 +101,13 @@ def run_case(name: str) -> Result:
         return Result({"problems.txt": "".join(f"{_portable(str(one))}\n" for one in problems)})
     stage = _set_scene(case, desired)
     done = stage.plan(desired, case.options)
-    files = {"plan.txt": render_text(done.plan), "plan.json": render_json(done.plan)}
+    unmet = unmet_lines(_shortfalls(done)) if "require" in case.observed else ()
+    files = {"plan.txt": render_text(done.plan, unmet), "plan.json": render_json(done.plan)}
     return Result(files, stage, done, desired)
+
+
+def _shortfalls(done: Pass) -> tuple[Shortfall, ...]:
+    return find_shortfalls(done.desired, done.observed, done.identities, done.powers, done.placement)
 
 
 def _portable(problem: str) -> str:

@@ -29,6 +29,22 @@ def test_a_plan_that_would_disturb_more_than_allowed_has_status_3(applied: Desk)
     assert applied("plan", "-f", "--fail-on", "data-loss").status == 2
 
 
+def test_a_plan_after_which_a_host_cannot_be_lost_has_status_3(applied: Desk) -> None:
+    assert applied("plan", "-f", "--require", "n+1").status == 0
+    assert applied("plan", "-f", "--require", "n+2").status == 64
+    host = applied.where("vm/web-1")
+    applied.change(
+        "web-1.yaml",
+        "  memory: 1Gi\n",
+        f"  memory: 1Gi\n  placement: {{hosts: [{host.partition('/')[2]}]}}\n",
+    )
+
+    result = applied("plan", "-f", "--require", "n+1", "-o", "json")
+
+    assert result.status == 3
+    assert json.loads(result.out)["unmet"][0]["host"] == host
+
+
 def test_an_apply_whose_step_fails_has_status_4_and_says_what_to_do(desk: Desk) -> None:
     desk.faults.failing = {(host, "start-vm"): 1 for host in desk.world.hosts}
 

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from reconciler.model.change import Alert, Blocked, Deferred, Disruption, Drift, Reason
+from reconciler.model.placement import Homeless, Shortfall
 from reconciler.model.plan import Basis, Edge, Plan, Step
 from reconciler.planfile.canonical import plan_digest, plan_id
 from reconciler.planfile.decode import PlanFileError, decode_plan, plan_schema
@@ -14,6 +15,7 @@ from reconciler.planfile.encode import encode_plan
 from reconciler.planfile.markdown import render_markdown
 from reconciler.planfile.page import render_page
 from reconciler.planfile.text import headline, render_text
+from reconciler.planfile.unmet import unmet_lines
 
 STEP = Step(
     "vm/web-1#migrate",
@@ -78,6 +80,21 @@ def test_an_alert_stands_in_every_form_of_a_plan_and_is_nothing_to_do():
     assert "alerts:\n  sd/shared: it is nearly full; extend it\n" in render_text(plan)
     assert "`sd/shared`: it is nearly full → extend it" in render_markdown(plan)
     assert "<li>sd/shared: it is nearly full; extend it</li>" in render_page(plan)
+
+
+def test_unmet_requirements_stand_in_every_form_and_not_in_the_digest():
+    short = Shortfall("cluster/main", "host/h1", (Homeless("vm/a", (("Memory", 2),)), Homeless("vm/b")))
+    line = "n+1: if cluster/main loses host/h1, 2 of its VMs find no place: vm/a (Memory drops 2 hosts), vm/b (no other host is up)"
+    lines = unmet_lines([short])
+
+    assert lines == [line]
+    assert render_text(PLAN, lines).endswith(f"requirements not met:\n  {line}\n")
+    assert "find no place: vm/a" in render_markdown(PLAN, lines)
+    assert f"<li>{line}</li>" in render_page(PLAN, lines)
+    document = encode_plan(PLAN, unmet=[short])
+    assert json.loads(document)["unmet"][0]["vms"][0] == {"vm": "vm/a", "dropped": {"Memory": 2}}
+    jsonschema.validate(json.loads(document), plan_schema())
+    assert decode_plan(document).digest == plan_digest(PLAN)
 
 
 def test_the_order_of_keys_changes_nothing():
