@@ -28,7 +28,7 @@ from nodeagent.drivers.mounts import (
 )
 from nodeagent.errors import DriverError
 from nodeagent.formats.domainlayout import ISO_IMAGE
-from nodeagent.formats.files import open_directory
+from nodeagent.formats.files import PASSABLE_MODE, open_directory
 from nodeagent.operations.contract import HostPaths, OperationError
 from nodeagent.storagefile import ConnectedDomain, read_storage_file, write_storage_file
 from nodeagent.storagehealth import Health, Watch, describe_health, look_at_domain
@@ -223,6 +223,7 @@ class StorageDomains:
             raise MountError(f"{connection.path} is not mounted: {objection}", "correct the storage domain")
         try:
             root.mkdir(parents=True, exist_ok=True)
+            self._mounts.chmod(PASSABLE_MODE)
         except OSError as error:
             raise MountError(f"cannot make {root}: {error.strerror}", "free space for the agent") from error
         mount_file_system(connection.path, root, connection.vfs_type, connection.options, limit_ms)

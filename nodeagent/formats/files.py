@@ -15,6 +15,8 @@ OWNER_UID = 36
 OWNER_GID = 36
 FILE_MODE = 0o660
 DIRECTORY_MODE = 0o755
+PASSABLE_MODE = 0o711
+"""Of a directory above what QEMU opens: it is a user of its own, must get through, and need not list it."""
 RECORD_LIMIT_BYTES = 256 * 1024
 LEFTOVER_PREFIX = ".ostler-new-"
 _LEFTOVER_AGE_S = 3600

@@ -4,11 +4,13 @@ Shared by the operations on VMs; says what to connect where something is missing
 """
 
 import logging
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nodeagent.formats.files import PASSABLE_MODE
 from nodeagent.formats.vmrecords import claim_run, close_run, read_vm_record, settle_run, write_vm_record
 from nodeagent.guestxml.place import GuestPlace
 from nodeagent.host import Host
@@ -134,12 +136,14 @@ def prepare_directories(place: GuestPlace) -> None:
     """Make the directories that QEMU writes to. Raises OperationError."""
     prepare_directory(place.console_log.parent)
     if place.nvram is not None:
-        prepare_directory(place.nvram.parent)
+        prepare_directory(place.nvram.parent, PASSABLE_MODE)
 
 
-def prepare_directory(directory: Path) -> None:
-    """Make a directory that root alone may read, if it is not there. Raises OperationError."""
+def prepare_directory(directory: Path, mode: int = 0o700) -> None:
+    """Make a directory, if it is not there, with just this mode: root's alone by default. Raises OperationError."""
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+        if stat.S_IMODE(directory.stat().st_mode) != mode:  # the agent's umask took from it
+            directory.chmod(mode)
     except OSError as error:
         raise OperationError(f"cannot make {directory}: {error.strerror}", "free space there") from error

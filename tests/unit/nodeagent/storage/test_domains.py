@@ -247,6 +247,19 @@ def test_a_domain_is_mounted_and_unmounted(
     privately(work)
 
 
+def test_qemu_gets_through_to_what_is_mounted_whatever_the_agents_umask(
+    privately: Privately, make_domains: Make, bound: ConnectedDomain, paths: HostPaths
+) -> None:
+    def work() -> None:
+        os.umask(0o077)
+        domains = make_domains()
+        domains.connect(bound)
+        assert paths.mounts.stat().st_mode & 0o777 == 0o711
+        domains.disconnect(DOMAIN)
+
+    privately(work)
+
+
 def test_what_was_mounted_is_mounted_again_after_a_boot_and_left_alone_after_a_restart(
     privately: Privately, make_domains: Make, bound: ConnectedDomain, paths: HostPaths, until: Until
 ) -> None:
