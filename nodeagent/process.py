@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from nodeagent.certificates import (
+    CertificateError,
     CertificatePaths,
     complete_installation,
     reload_certificate,
@@ -21,7 +22,6 @@ from nodeagent.clock import read_boot_id
 from nodeagent.config import AgentConfig
 from nodeagent.drivers.libvirt import Hypervisor
 from nodeagent.drivers.netlink import Links
-from nodeagent.drivers.virtadmin import reload_libvirt
 from nodeagent.engine import Engine
 from nodeagent.epoch import Tenure
 from nodeagent.facts.assemble import Collectors, Identity, assemble_state
@@ -29,7 +29,7 @@ from nodeagent.facts.capabilities import Capabilities
 from nodeagent.facts.checks import PeriodicChecks
 from nodeagent.facts.exits import Exits
 from nodeagent.facts.guests import Guests
-from nodeagent.facts.host import CertificateFile, networks_by_bridge
+from nodeagent.facts.host import CertificateExpiry, networks_by_bridge
 from nodeagent.facts.prompt import Prompt
 from nodeagent.facts.publishing import Generations, Publisher
 from nodeagent.facts.statistics import Statistics
@@ -39,7 +39,6 @@ from nodeagent.host import Host
 from nodeagent.ledger import Ledger
 from nodeagent.logs import set_up_logging
 from nodeagent.looking import Sights
-from nodeagent.operations.contract import OperationError
 from nodeagent.operations.networks import restore_networks
 from nodeagent.operations.registry import OPERATIONS
 from nodeagent.operations.vm_living import is_gone
@@ -105,7 +104,6 @@ def build_host(config: AgentConfig) -> Host:
         links=Links(),
         exits=Exits.load(paths.state / "exits", boot_id),
         settings=settings,
-        certificates=config.certificates,
     )
 
 
@@ -135,7 +133,7 @@ def build_parts(config: AgentConfig) -> Parts:
         guests=guests,
         capabilities=Prompt("capabilities", capabilities.read, known=capabilities.known),
         storage=host.storage.facts,
-        certificate=CertificateFile(config.certificates),
+        expiry=CertificateExpiry(config.certificates),
         checks=checks,
         faults=tuple(CheckFacts("error", "networks", fault) for fault in restore_networks(host)),
     )
@@ -181,7 +179,7 @@ def start_parts(parts: Parts, config: AgentConfig) -> None:
     parts.engine.start()
     parts.strays.start()
     watch = partial(
-        watch_certificate, parts.server, config.certificates, CertificateFile(config.certificates)
+        watch_certificate, parts.server, config.certificates, CertificateExpiry(config.certificates)
     )
     Thread(target=watch, name="certificate", daemon=True).start()
     _log.info("ostler-agent %s serves %s port %d", AGENT_VERSION, config.listen.address, config.listen.port)
@@ -199,19 +197,17 @@ def stop_parts(parts: Parts) -> None:
     _log.info("ostler-agent has ended")
 
 
-def watch_certificate(server: Server, paths: CertificatePaths, file: CertificateFile) -> None:
-    """Show a renewed certificate to new connections, and have libvirt do so; looks at the file twice a minute until the
-    server ends, and tries again what failed."""
-    shown = file.read()
+def watch_certificate(server: Server, paths: CertificatePaths, expiry: CertificateExpiry) -> None:
+    """Show a renewed certificate to new connections; looks at the file twice a minute until the server ends."""
+    shown = expiry.read_ms()
     while not server.should_exit:
         time.sleep(CERTIFICATE_PERIOD_S)
-        found = file.read()
+        found = expiry.read_ms()
         if found == shown:
             continue
         try:
             reload_certificate(server.tls, paths)
-            reload_libvirt()
-        except OperationError as error:
+        except CertificateError as error:
             _log.warning("%s; %s", error.summary, error.action)
         else:
             _log.info("a renewed certificate is in use")
