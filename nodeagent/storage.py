@@ -209,6 +209,8 @@ class StorageDomains:
         """Whether the root had to be mounted just now. Raises OperationError."""
         root = self._root(uuid, connection)
         if connection.type == "localfs":
+            if not root.is_absolute():
+                raise StorageError(f"{root} is no absolute path", "correct the path")
             if not root.is_dir():
                 raise StorageError(
                     f"{root} is no directory of this host", "make the directory, or correct the path"
@@ -218,7 +220,7 @@ class StorageDomains:
             if "bind" in connection.options.split(",") and not is_same_directory(Path(connection.path), root):
                 raise MountError(f"something else than {connection.path} is mounted at {root}", "unmount it")
             return False
-        objection = objection_to_mount(connection.vfs_type, connection.options)
+        objection = objection_to_mount(connection.path, connection.vfs_type, connection.options)
         if objection is not None or connection.vfs_type is None:
             raise MountError(f"{connection.path} is not mounted: {objection}", "correct the storage domain")
         try:

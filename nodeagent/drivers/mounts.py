@@ -45,8 +45,13 @@ def _unescape(path: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), path)
 
 
-def objection_to_mount(vfs_type: str | None, options: str) -> str | None:
-    """Why a file system of this type with these options is not mounted, or None."""
+def objection_to_mount(source: str, vfs_type: str | None, options: str) -> str | None:
+    """Why a file system of this source and type is not mounted with these options, or None."""
+    if source.startswith("-") or not source.isprintable():
+        return "the path looks like an option, or holds control characters"
+    bound = vfs_type == "none" or bool({"bind", "rbind"} & set(options.split(",")))
+    if bound and not source.startswith("/"):
+        return f"a bind mount needs an absolute path, and `{source}` is none"
     if vfs_type is None:
         return "a posixfs domain needs the type of its file system (vfsType)"
     if vfs_type.startswith("fuse"):

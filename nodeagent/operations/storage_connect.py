@@ -26,7 +26,10 @@ def _check(host: Host, arguments: ConnectStorageDomain) -> str | None:
     if others and host.settings.host_id not in (None, arguments.host_id):
         return f"this host has connected storage with host id {host.settings.host_id}"
     if arguments.connection.type == "posixfs":
-        return objection_to_mount(arguments.connection.vfs_type, arguments.connection.options)
+        connection = arguments.connection
+        return objection_to_mount(connection.path, connection.vfs_type, connection.options)
+    if not arguments.connection.path.startswith("/"):
+        return f"`{arguments.connection.path}` is no absolute path of a directory"
     return None
 
 

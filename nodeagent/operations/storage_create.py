@@ -27,7 +27,10 @@ def _check(host: Host, arguments: CreateStorageDomain) -> str | None:
     if known is not None and known.connection != arguments.connection:
         return f"storage domain {arguments.uuid} is connected from {known.connection.path}"
     if arguments.connection.type == "posixfs":
-        return objection_to_mount(arguments.connection.vfs_type, arguments.connection.options)
+        connection = arguments.connection
+        return objection_to_mount(connection.path, connection.vfs_type, connection.options)
+    if not arguments.connection.path.startswith("/"):
+        return f"`{arguments.connection.path}` is no absolute path of a directory"
     return None
 
 

@@ -15,11 +15,11 @@ from nodeagent.wire.guest import (
 )
 from nodeagent.wire.records import DiskRecord, ExitReason, PoolRecord, VmRecord
 from nodeagent.wire.types import (
-    AbsolutePath,
     Bytes,
     Count,
     LinkName,
     Milliseconds,
+    MountSource,
     Name,
     ObjectId,
     Text,
@@ -32,10 +32,13 @@ Allocation = Literal["thin", "preallocated"]
 
 @dataclass(frozen=True, slots=True)
 class StorageConnection:
-    """How a host reaches a storage domain. posixfs is mounted with vfs_type and options; localfs is a directory."""
+    """How a host reaches a storage domain. posixfs is mounted with vfs_type and options; localfs is a directory.
+
+    path: what is mounted, or the directory, which is an absolute path.
+    """
 
     type: StorageType
-    path: AbsolutePath
+    path: MountSource
     vfs_type: Name | None = None
     options: Text = ""
 

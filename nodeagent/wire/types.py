@@ -29,6 +29,9 @@ FileName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0
 AbsolutePath = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f]*$", max_length=1024)]
 """An absolute path without control characters; drivers resolve and confine it before use."""
 
+MountSource = Annotated[str, Meta(pattern=r"^[A-Za-z0-9/\[:][^\x00-\x1f\x7f]*$(?!\n)", max_length=1024)]
+"""What is mounted: an absolute path, or what the file system's type takes (`server:/export`); never like an option."""
+
 Bytes = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Milliseconds = Annotated[int, Meta(ge=0, le=2**53)]
 Count = Annotated[int, Meta(ge=0, le=2**31)]

@@ -63,6 +63,9 @@ def _check_storage(domain: StorageDomain, _estate: Estate) -> Iterator[Finding]:
         if domain.host is None:
             advice = "name the host that has the directory"
             yield Finding(("spec", "host"), "a localfs storage domain needs a host", advice)
+        if not domain.path.startswith("/"):
+            advice = "begin it with '/', or write type: posixfs"
+            yield Finding(("spec", "path"), "a localfs storage domain is a directory", advice)
         if domain.vfs_type is not None:
             yield Finding(("spec", "vfsType"), "localfs is not mounted", "remove it, or write type: posixfs")
         if domain.mount_options:
@@ -76,6 +79,11 @@ def _check_storage(domain: StorageDomain, _estate: Estate) -> Iterator[Finding]:
     if domain.vfs_type is None:
         advice = "write the file system's type, or none for a bind mount"
         yield Finding(("spec", "vfsType"), "a posixfs storage domain needs a vfsType", advice)
+    if not domain.path.startswith("/") and (
+        domain.vfs_type == "none" or "bind" in domain.mount_options.split(",")
+    ):
+        advice = "begin it with '/', or name the file system's type in vfsType"
+        yield Finding(("spec", "path"), "a bind mount needs an absolute path", advice)
 
 
 def _check_cluster(cluster: Cluster, _estate: Estate) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ ASCII_NAME: Final = r"^[0-9a-zA-Z._-]+$"
 MACHINE: Final = r"^(pc|q35|pc-(q35|i440fx)-[A-Za-z0-9._-]+)$"
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 ABSOLUTE_PATH: Final = r"^/[^\x00-\x1f\x7f]*$"
+MOUNT_SOURCE: Final = r"^[A-Za-z0-9/\[:][^\x00-\x1f\x7f]*$"
 KEY_OF_SECRET: Final = r"^[-._a-zA-Z0-9]+$"  # noqa: S105  a pattern, no secret
 
 EXPECTATIONS: Final[dict[str, tuple[str, str]]] = {
@@ -62,6 +63,10 @@ EXPECTATIONS: Final[dict[str, tuple[str, str]]] = {
     MACHINE: ("a machine type of x86", "write q35, pc, or a version of one such as pc-q35-7.2"),
     ONE_LINE: ("one line of text", "remove line breaks and control characters"),
     ABSOLUTE_PATH: ("an absolute path", "begin it with '/', without control characters"),
+    MOUNT_SOURCE: (
+        "something to mount",
+        "write a path such as /srv/images, or what the file system takes, such as nfs-1.example.org:/images",
+    ),
     KEY_OF_SECRET: ("a key of a secret", "use letters, digits, '.', '_' and '-'"),
 }
 """What each pattern stands for, and what to write."""
@@ -118,6 +123,25 @@ def _normal_path(path: str) -> str:
 
 AbsolutePath = Annotated[
     str, StringConstraints(pattern=ABSOLUTE_PATH, max_length=1024), AfterValidator(_normal_path)
+]
+
+
+def _normal_source(source: str) -> str:
+    """The path within a source is in its shortest form as well: two ways to write one place would hide a clash."""
+    if not source.isprintable():
+        raise refuse(f"{source!r} holds control characters", "remove them")
+    server, slash, path = source.partition("/")
+    if not server:
+        path = path.removeprefix("/")  # //server/share
+    if (path or not server) and slash and any(part in ("", ".", "..") for part in path.split("/")):
+        raise refuse(
+            f"{source} is not in its shortest form", "write it without '.', '..', '//' and a '/' at the end"
+        )
+    return source
+
+
+MountSource = Annotated[
+    str, StringConstraints(pattern=MOUNT_SOURCE, max_length=1024), AfterValidator(_normal_source)
 ]
 
 _HOST_NAME: Final = re.compile(rf"{LABEL}(\.{LABEL})*")

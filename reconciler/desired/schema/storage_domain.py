@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from reconciler.desired.schema.base import Manifest, Part
 from reconciler.desired.schema.quantities import Memory
-from reconciler.desired.schema.scalars import DISPLAY_NAME, AbsolutePath, OneLine, PlainName, Reference, Uuid
+from reconciler.desired.schema.scalars import DISPLAY_NAME, MountSource, OneLine, PlainName, Reference, Uuid
 
 
 class StorageDomainSpec(Part):
@@ -18,8 +18,8 @@ class StorageDomainSpec(Part):
     type: Literal["posixfs", "localfs"]
     """`posixfs`: a file system that every host mounts; `localfs`: a directory of one host."""
 
-    path: AbsolutePath
-    """What is mounted (posixfs), or the directory (localfs)."""
+    path: MountSource
+    """posixfs: what is mounted, such as `/dev/sdb1` or `nfs-1.example.org:/images`; localfs: the directory."""
 
     role: Literal["data"] = "data"
     """What the storage domain is for: `data` holds disks."""

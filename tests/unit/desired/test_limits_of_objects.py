@@ -2,6 +2,9 @@
 
 import pytest
 
+from nodeagent.wire.arguments import StorageConnection
+from nodeagent.wire.codec import decode_strict, encode
+
 
 def told(loaded):
     return [(p.field, p.summary, p.detail) for p in loaded.problems]
@@ -194,6 +197,68 @@ def test_fields_of_a_storage_domain_go_with_its_type(load_farm, thing, lines, fi
     loaded = load_farm(thing("StorageDomain", "s", f"dataCenter: farm\npath: /srv/s\n{lines}"))
 
     assert [(p.field, p.summary) for p in loaded.problems] == [(field, summary)]
+
+
+SOURCES = [
+    "nfs-1.example.org:/exports/images",
+    "192.0.2.7:/",
+    "[2001:db8::7]:/exports",
+    "mon-1,mon-2,mon-3:6789:/images",
+    "ostler@.fs=/images",
+    ":/images",
+    "gluster-1,gluster-2:/volume/images",
+    "gluster-1:volume",
+    "//filer/share/images",
+    "LABEL=images",
+    "/srv/some where",
+]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_posixfs_domain_mounts_whatever_its_file_system_takes(load_farm, thing, source):
+    lines = f"dataCenter: farm\ntype: posixfs\nvfsType: nfs\npath: '{source}'"
+    loaded = load_farm(thing("StorageDomain", "s", lines))
+
+    assert loaded.problems == ()
+    assert loaded.farm.storage_domains["sd/s"].path == source
+    connection = StorageConnection("posixfs", source, "nfs")
+    assert decode_strict(encode(connection), StorageConnection) == connection
+
+
+@pytest.mark.parametrize(
+    ("source", "summary"),
+    [
+        ("-osuid", "'-osuid' is not something to mount"),
+        ("", "this is empty"),
+        (" server:/a", "' server:/a' is not something to mount"),
+        ("server:/a\\n", "'server:/a\\n' is not something to mount"),
+        ("server:/a\\u202eb", "'server:/a\\u202eb' holds control characters"),
+        ("server:/a/", "server:/a/ is not in its shortest form"),
+        ("server:/a/../b", "server:/a/../b is not in its shortest form"),
+        ("server:a//b", "server:a//b is not in its shortest form"),
+        ("///a", "///a is not in its shortest form"),
+        ("/", "/ is not in its shortest form"),
+    ],
+)
+def test_what_cannot_be_mounted_is_refused(load_farm, thing, source, summary):
+    lines = f'dataCenter: farm\ntype: posixfs\nvfsType: nfs\npath: "{source}"'
+    loaded = load_farm(thing("StorageDomain", "s", lines))
+
+    assert [(p.field, p.summary) for p in loaded.problems] == [("spec.path", summary)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "summary"),
+    [
+        ("type: localfs\nhost: h1", "a localfs storage domain is a directory"),
+        ("type: posixfs\nvfsType: none\nmountOptions: bind", "a bind mount needs an absolute path"),
+        ("type: posixfs\nvfsType: ext4\nmountOptions: ro,bind", "a bind mount needs an absolute path"),
+    ],
+)
+def test_a_directory_is_named_by_its_path(load_farm, thing, lines, summary):
+    loaded = load_farm(thing("StorageDomain", "s", f"dataCenter: farm\npath: server:/images\n{lines}"))
+
+    assert [(p.field, p.summary) for p in loaded.problems] == [("spec.path", summary)]
 
 
 def test_a_disk_needs_a_size_in_whole_4_kib(load_farm, thing):

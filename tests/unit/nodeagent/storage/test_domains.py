@@ -16,6 +16,7 @@ from nodeagent.operations.contract import HostPaths, OperationError
 from nodeagent.storage import StorageDomains, StorageError
 from nodeagent.storagefile import ConnectedDomain
 from nodeagent.wire.arguments import StorageConnection
+from nodeagent.wire.codec import ContractError, decode_strict, encode
 
 DOMAIN = "44444444-2222-4333-8444-555555555555"
 OTHER = "55555555-2222-4333-8444-555555555555"
@@ -219,14 +220,38 @@ def test_the_copy_of_a_record_lies_on_another_connected_domain(
 
 
 @pytest.mark.parametrize(
-    ("vfs_type", "options"),
-    [(None, ""), ("fuse", ""), ("fuse.sshfs", ""), ("nfs", "rw\nx"), ("nfs", "rw,helper=evil")],
+    ("source", "vfs_type", "options"),
+    [
+        ("/srv", None, ""),
+        ("/srv", "fuse", ""),
+        ("/srv", "fuse.sshfs", ""),
+        ("s:/e", "nfs", "rw\nx"),
+        ("s:/e", "nfs", "rw,helper=evil"),
+        ("-osuid", "nfs", ""),
+        ("--bind", "none", ""),
+        ("s:/e\nx", "nfs", ""),
+        ("s:/e\x85", "nfs", ""),
+        ("srv", "none", ""),
+        ("s:/e", "ext4", "ro,bind"),
+    ],
 )
-def test_mounts_that_would_run_programs_or_lack_a_type_are_refused(
-    vfs_type: str | None, options: str
+def test_mounts_that_would_run_programs_or_cannot_be_right_are_refused(
+    source: str, vfs_type: str | None, options: str
 ) -> None:
-    assert objection_to_mount(vfs_type, options)
-    assert objection_to_mount("none", "bind") is None
+    assert objection_to_mount(source, vfs_type, options)
+    assert objection_to_mount("/srv", "none", "bind") is None
+    assert objection_to_mount("s1,s2:/e", "ceph", "") is None
+
+
+@pytest.mark.parametrize("source", ["-osuid", "", " s:/e", "s:/e\n", "s:/e\x00", "s:/" + 1024 * "e"])
+def test_sources_like_options_or_with_control_characters_do_not_even_cross_the_wire(source: str) -> None:
+    with pytest.raises(ContractError):
+        decode_strict(encode(StorageConnection("posixfs", source, "nfs")), StorageConnection)
+
+
+def test_a_local_domain_is_never_looked_for_below_the_agents_own_directory(domains: StorageDomains) -> None:
+    with pytest.raises(StorageError, match="no absolute path"):
+        domains.connect(ConnectedDomain(DOMAIN, CENTER, StorageConnection("localfs", "srv"), 1))
 
 
 def test_a_domain_is_mounted_and_unmounted(

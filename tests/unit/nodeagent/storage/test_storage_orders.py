@@ -1,6 +1,7 @@
 """Orders that create, connect and disconnect storage domains, and write the pool's record."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,52 @@ def test_a_domain_is_created_connected_and_disconnected(
     assert order(DISCONNECT, DisconnectStorageDomain(DOMAIN)) == ""
     assert host.storage.facts() == ()
     assert (empty / DOMAIN / "dom_md" / "metadata").exists()
+
+
+def test_a_domain_on_a_server_is_created_and_connected_by_the_file_systems_own_helper(
+    privately: Callable[[Callable[[], object]], None], order: Order, host: Host, empty: Path
+) -> None:
+    """mount(8) hands a source of its type's own making to `mount.<type>`, here one that this machine can have."""
+    source = "nfs-1.example.org,nfs-2.example.org:/exports/it's images; $(x)"
+
+    def work() -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "none", "/usr/sbin"], check=True)
+        helper = Path("/usr/sbin/mount.exported")
+        helper.write_text(
+            f'#!/bin/sh\nprintf "%s\\n" "$@" >>{empty.parent}/said\nexec mount --bind {empty} "$2"\n'
+        )
+        helper.chmod(0o755)
+        created = CreateStorageDomain(
+            DOMAIN, "main", CENTER, StorageConnection("posixfs", source, "exported", "vers=4"), master=True
+        )
+        assert order(CREATE, created) == ""
+        assert order(CONNECT, connection(created)) == ""
+        assert host.storage.facts()[0].state == "active"
+        assert host.storage.place(DOMAIN) == host.paths.mounts / DOMAIN / DOMAIN
+        assert read_domain_metadata(empty / DOMAIN).remote_path == source
+        words = (empty.parent / "said").read_text().splitlines()
+        assert words[:2] == [source, str(host.paths.mounts / DOMAIN)]
+        assert order(DISCONNECT, DisconnectStorageDomain(DOMAIN)) == ""
+        assert not is_mounted(host.paths.mounts / DOMAIN)
+
+    privately(work)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (StorageConnection("localfs", "server:/images"), "no absolute path"),
+        (StorageConnection("posixfs", "server:/images", "none", "bind"), "needs an absolute path"),
+        (StorageConnection("posixfs", "--bind", "nfs"), "looks like an option"),
+    ],
+)
+def test_a_source_that_cannot_be_right_is_refused_before_anything_is_mounted(
+    order: Order, given: StorageConnection, words: str
+) -> None:
+    created = CreateStorageDomain(DOMAIN, "main", CENTER, given, master=True)
+
+    assert words in order(CREATE, created)
+    assert words in order(CONNECT, connection(created))
 
 
 def test_creating_it_again_changes_nothing(order: Order, creation: CreateStorageDomain, empty: Path) -> None:
