@@ -19,7 +19,7 @@ class StorageDomainSpec(Part):
     """`posixfs`: a file system that every host mounts; `localfs`: a directory of one host."""
 
     path: MountSource
-    """posixfs: what is mounted, such as `/dev/sdb1` or `nfs-1.example.org:/images`; localfs: the directory."""
+    """posixfs: what is mounted, such as `/srv/images` or `nfs-1.example.org:/images`; localfs: the directory."""
 
     role: Literal["data"] = "data"
     """What the storage domain is for: `data` holds disks."""
