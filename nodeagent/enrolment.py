@@ -8,16 +8,10 @@ against it and carries the token's secret.
 """
 
 import asyncio
-import base64
-import binascii
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
-
-from msgspec import Meta
 
 from nodeagent.certificates import (
     CertificateError,
@@ -33,51 +27,34 @@ from nodeagent.certificates import (
 )
 from nodeagent.operations.contract import OperationError
 from nodeagent.wire.codec import ContractError, decode, encode
-from nodeagent.wire.types import Name, Text, Uuid
+from nodeagent.wire.enrolment import (
+    TOKEN_PREFIX,
+    AuthorityAnswer,
+    EnrolmentAnswer,
+    EnrolmentRefusal,
+    EnrolmentRequest,
+    Token,
+    read_token,
+)
 
-TOKEN_PREFIX = "ostler1."  # noqa: S105 - the format's name, no secret
 SERVICE_NAME = "enrolment.ostler.internal"  # what the service's certificate says, wherever it is reached
-MAX_TOKEN_CHARACTERS = 32 * 1024
 MAX_ANSWER_BYTES = 64 * 1024
 EXCHANGE_LIMIT_S = 30.0
 _NEW_TOKEN = "make a new token with `ostler pki token`"  # noqa: S105 - advice, no secret
-
-Fingerprint = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Seconds = Annotated[int, Meta(ge=0, le=2**40)]
 
 
 class EnrolmentError(OperationError):
     """This host could not be enrolled; what it had before stays in force."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What the operator handed over; see `reconciler.pki.tokens`. expires: seconds since 1970."""
-
-    service: Text
-    authority: Fingerprint
-    host_name: Name
-    host_uuid: Uuid
-    addresses: tuple[Text, ...]
-    expires: Seconds
-    secret: Text = field(repr=False)
-
-
 def decode_token(text: str) -> Token:
     """The token in its printable form, white space around it allowed. Raises EnrolmentError, never quoting it."""
-    stripped = text.strip()
-    broken = EnrolmentError(
-        "this is no whole enrolment token", f"copy all of the line that begins with {TOKEN_PREFIX}"
-    )
-    if not stripped.startswith(TOKEN_PREFIX) or len(stripped) > MAX_TOKEN_CHARACTERS:
-        raise broken
-    payload = stripped.removeprefix(TOKEN_PREFIX)
     try:
-        return decode(
-            base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True), Token
-        )
-    except (binascii.Error, ValueError, ContractError):
-        raise broken from None
+        return read_token(text)
+    except ContractError:
+        raise EnrolmentError(
+            "this is no whole enrolment token", f"copy all of the line that begins with {TOKEN_PREFIX}"
+        ) from None
 
 
 def enrol(
@@ -134,8 +111,8 @@ async def _fetch_authority(token: Token) -> bytes:
     answer = await _exchange(token, unverified, "GET", "/v1/authority", b"")
     try:
         # Only the certificate compared is kept: more of them could follow in the text, to be trusted with it.
-        authority = certificate_der(answer.get("authority", ""))
-    except CertificateError:
+        authority = certificate_der(decode(answer, AuthorityAnswer).authority)
+    except (ContractError, CertificateError):
         authority = b""
     if fingerprint_of(authority) != token.authority:
         raise EnrolmentError(
@@ -149,18 +126,16 @@ async def _request_certificate(token: Token, authority: bytes, request: str) -> 
     verified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     verified.minimum_version = ssl.TLSVersion.TLSv1_3
     verified.load_verify_locations(cadata=authority)
-    body = encode({"secret": token.secret, "request": request})
-    answer = await _exchange(token, verified, "POST", "/v1/enrol", body)
-    return HostCertificates(
-        answer.get("certificate", ""),
-        answer.get("controllers_authority", ""),
-        answer.get("agents_authority", ""),
-    )
+    body = encode(EnrolmentRequest(token.secret, request))
+    content = await _exchange(token, verified, "POST", "/v1/enrol", body)
+    try:
+        answer = decode(content, EnrolmentAnswer)
+    except ContractError:
+        raise EnrolmentError(f"{token.service} answers in another shape", _NEW_TOKEN) from None
+    return HostCertificates(answer.certificate, answer.controllers_authority, answer.agents_authority)
 
 
-async def _exchange(
-    token: Token, context: ssl.SSLContext, method: str, path: str, body: bytes
-) -> dict[str, str]:
+async def _exchange(token: Token, context: ssl.SSLContext, method: str, path: str, body: bytes) -> bytes:
     """One request, one answer, bounded in size and time; refusals of the service become EnrolmentError."""
     try:
         async with asyncio.timeout(EXCHANGE_LIMIT_S):
@@ -175,12 +150,17 @@ async def _exchange(
             f"the enrolment service at {token.service} cannot be reached ({type(e).__name__})",
             "see that `ostler pki serve` runs and that no firewall is in between",
         ) from e
-    answer = _decode_answer(content)
     if status != 200:
-        raise EnrolmentError(
-            f"the enrolment service refused: {answer.get('error', f'status {status}')}", _NEW_TOKEN
-        )
-    return answer
+        raise _refusal(status, content)
+    return content
+
+
+def _refusal(status: int, content: bytes) -> EnrolmentError:
+    """What the service says, which names what to do; its bare status if it says nothing."""
+    try:
+        return EnrolmentError(f"the enrolment service refused: {decode(content, EnrolmentRefusal).error}", "")
+    except ContractError:
+        return EnrolmentError(f"the enrolment service refused: status {status}", _NEW_TOKEN)
 
 
 async def _talk(service: str, context: ssl.SSLContext, request: bytes) -> tuple[int, bytes]:
@@ -218,10 +198,3 @@ def _parse_answer(answer: bytes) -> tuple[int, bytes]:
     if not separator or not words[0].startswith(b"HTTP/1.") or len(words) < 2:
         raise ValueError("no HTTP answer")
     return int(words[1]), content
-
-
-def _decode_answer(content: bytes) -> dict[str, str]:
-    try:
-        return decode(content, dict[str, str])
-    except ContractError:
-        return {}

@@ -9,11 +9,12 @@ import typer
 
 from nodeagent.check import ALL_CHECKS, run_checks
 from nodeagent.config import DEFAULT_PATH, ConfigError, default_config, read_config
-from nodeagent.enrolment import TOKEN_PREFIX, decode_token, enrol
+from nodeagent.enrolment import decode_token, enrol
 from nodeagent.operations.contract import OperationError
 from nodeagent.process import build_scene, describe_api, run_agent
 from nodeagent.version import AGENT_VERSION
 from nodeagent.wire.codec import to_plain
+from nodeagent.wire.enrolment import TOKEN_PREFIX
 from nodeagent.wire.facts import CheckFacts
 
 USAGE_ERROR = 64

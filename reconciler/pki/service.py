@@ -2,9 +2,7 @@
 
 `ostler pki serve` runs it alone; the loop, the controller and the lab run it as a task. Everything that arrives
 is hostile: sizes, times and the number of connections are bounded, and the request decides nothing but the key.
-
-    GET  /v1/authority   {"authority": PEM}, which the host compares with its token's fingerprint
-    POST /v1/enrol       {"secret": TEXT, "request": PEM} -> {"certificate", "controllers_authority", "agents_authority"}
+`nodeagent.wire.enrolment` has the shapes.
 """
 
 import asyncio
@@ -12,11 +10,11 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 from nodeagent.wire.codec import ContractError, decode_strict, encode
+from nodeagent.wire.enrolment import AuthorityAnswer, EnrolmentAnswer, EnrolmentRefusal, EnrolmentRequest
 from reconciler.pki.authority import Authorities
 from reconciler.pki.contexts import enrolment_context
 from reconciler.pki.errors import AuthorityFileError, CertificateRequestError, PkiError, TokenRefusedError
@@ -30,37 +28,6 @@ CONNECTION_LIMIT_S = 15.0
 ENROLMENT_PORT = 54331
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolmentRequest:
-    """What a host sends: its token's secret and a PKCS #10 request (PEM) for the key it made."""
-
-    secret: str = field(repr=False)
-    request: str
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolmentAnswer:
-    """What a host gets, PEM text: its certificate, and both authorities that it trusts."""
-
-    certificate: str
-    controllers_authority: str
-    agents_authority: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nothing was issued, and what to do."""
-
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorityAnswer:
-    """The controllers' authority (PEM); worth nothing until its fingerprint is compared."""
-
-    authority: str
 
 
 def open_listener(address: str, port: int = ENROLMENT_PORT) -> socket.socket:
@@ -143,14 +110,14 @@ async def _answer(
     try:
         method, path, body = await _read_request(reader)
     except (ValueError, asyncio.LimitOverrunError):
-        return HTTPStatus.BAD_REQUEST, Refusal(
+        return HTTPStatus.BAD_REQUEST, EnrolmentRefusal(
             "this is no request to an enrolment service; use `ostler-agent enroll`"
         )
     if (method, path) == ("GET", "/v1/authority"):
         return HTTPStatus.OK, AuthorityAnswer(authorities.controllers.pem)
     if (method, path) == ("POST", "/v1/enrol"):
         return await asyncio.to_thread(answer_enrolment, authorities, body, now=clock())
-    return HTTPStatus.NOT_FOUND, Refusal("there is nothing here; use `ostler-agent enroll`")
+    return HTTPStatus.NOT_FOUND, EnrolmentRefusal("there is nothing here; use `ostler-agent enroll`")
 
 
 async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, bytes]:
@@ -181,7 +148,7 @@ def answer_enrolment(authorities: Authorities, body: bytes, *, now: datetime) ->
             asked.request, record.host_name, record.host_uuid, record.addresses, now=now
         )
     except ContractError:
-        return HTTPStatus.BAD_REQUEST, Refusal(
+        return HTTPStatus.BAD_REQUEST, EnrolmentRefusal(
             "the request has another shape; use the same version of `ostler-agent`"
         )
     except PkiError as e:
@@ -192,17 +159,19 @@ def answer_enrolment(authorities: Authorities, body: bytes, *, now: datetime) ->
     )
 
 
-def _refuse(error: PkiError) -> tuple[HTTPStatus, Refusal]:
+def _refuse(error: PkiError) -> tuple[HTTPStatus, EnrolmentRefusal]:
     _log.warning("enrolment refused: %s", error)
     match error:
         case TokenRefusedError():
-            return HTTPStatus.FORBIDDEN, Refusal(str(error))
+            return HTTPStatus.FORBIDDEN, EnrolmentRefusal(str(error))
         case CertificateRequestError():
-            return HTTPStatus.BAD_REQUEST, Refusal(str(error))
+            return HTTPStatus.BAD_REQUEST, EnrolmentRefusal(str(error))
         case AuthorityFileError():  # names files of this machine, which are not the host's business
-            return HTTPStatus.SERVICE_UNAVAILABLE, Refusal("the enrolment service has a fault; see its log")
+            return HTTPStatus.SERVICE_UNAVAILABLE, EnrolmentRefusal(
+                "the enrolment service has a fault; see its log"
+            )
         case _:
-            return HTTPStatus.SERVICE_UNAVAILABLE, Refusal(str(error))
+            return HTTPStatus.SERVICE_UNAVAILABLE, EnrolmentRefusal(str(error))
 
 
 def _response(status: HTTPStatus, body: object) -> bytes:

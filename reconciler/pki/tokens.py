@@ -4,7 +4,6 @@
 authorities' directory) holds hashes only, so reading it lets nobody enrol.
 """
 
-import base64
 import fcntl
 import hashlib
 import os
@@ -13,18 +12,18 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from nodeagent.wire.codec import ContractError, decode, encode
+from nodeagent.wire.enrolment import Token, write_token
 from nodeagent.wire.types import Count, Name, Text, Uuid
 from reconciler.pki.authority import Authorities
 from reconciler.pki.errors import AuthorityFileError, CertificateRequestError, TokenRefusedError
 from reconciler.pki.files import MAX_FILE_BYTES, read_private, write_atomically
 from reconciler.pki.profiles import addresses_to_names, check_name, check_uuid
 
-TOKEN_PREFIX = "ostler1."  # noqa: S105 - the format's name, no secret
 TOKEN_LIFETIME = timedelta(hours=1)
 SECRET_BYTES = 32
 REGISTER_FILE = "tokens.json"
@@ -32,21 +31,6 @@ LOCK_FILE = "tokens.lock"
 LOCK_LIMIT_S = 10.0
 KEPT_AFTER_EXPIRY = timedelta(days=7)
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What a host is given. service: `address:port` of the enrolment service; authority: SHA-256 of the
-    authority that vouches for it; expires: seconds since 1970 by the service's clock.
-    """
-
-    service: Text
-    authority: Text
-    host_name: Name
-    host_uuid: Uuid
-    addresses: tuple[Text, ...]
-    expires: int
-    secret: Text = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +81,7 @@ def create_token(
     record = TokenRecord(_hash(secret), token.host_name, token.host_uuid, token.addresses, expires)
     with _locked(authorities.directory):
         _write(authorities.directory, (*_without_old(_read(authorities.directory), now), record))
-    return TOKEN_PREFIX + base64.urlsafe_b64encode(encode(token)).decode("ascii").rstrip("=")
+    return write_token(token)
 
 
 def consume_token(directory: Path, secret: str, *, now: datetime) -> TokenRecord:
