@@ -4,6 +4,7 @@ The engine promises generations to its results, the service hands out the last d
 """
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Condition, Thread
@@ -15,6 +16,8 @@ from nodeagent.wire.facts import CheckFacts, GuestFacts, HostState, MigrationFac
 
 PERIOD_MS = 3_000
 POKE_MS = 200
+REST_S = 0.5
+"""After a collection as long a rest as it took, at most this: many orders that end at once share the next one."""
 STALE_MS = 15_000
 BLOCK = 10_000
 COARSE_BYTES = 256 * 1024 * 1024
@@ -73,6 +76,7 @@ class Publisher:
         self._turn = _Turn()
         self._ended = self._sound = 0
         self._collected_ms = clock()
+        self._began_s = self._rested_s = 0.0
         self._urgent = self._poked = self._stopping = False
 
     def start(self) -> None:
@@ -145,14 +149,18 @@ class Publisher:
     def _await_turn(self) -> bool:
         """Wait until a collection is due, and begin it; False when the agent stops."""
         with self._changed:
-            while not (self._stopping or self._urgent):
+            while not self._stopping:
                 waited = self._clock() - self._collected_ms
-                due = POKE_MS if self._poked else PERIOD_MS
-                if self._state is None or waited >= due:
+                rest_s = self._rested_s - time.monotonic()
+                if self._urgent and rest_s <= 0:
                     break
-                self._changed.wait((due - waited) / 1000)
+                due = POKE_MS if self._poked else PERIOD_MS
+                if self._state is None or (waited >= due and rest_s <= 0):
+                    break
+                self._changed.wait(rest_s if self._urgent else max(rest_s, (due - waited) / 1000))
             self._urgent = self._poked = False
             self._turn = _Turn(self._turn.number + 1, self._floor, running=True)
+            self._began_s = time.monotonic()
             return not self._stopping
 
     def _end_turn(self, collected: HostState | None) -> None:
@@ -165,6 +173,8 @@ class Publisher:
             if collected is not None:
                 self._put(collected, self._turn.floor)
             self._collected_ms = self._clock()
+            now = time.monotonic()
+            self._rested_s = now + min(REST_S, now - self._began_s)
             self._turn.running = False
             self._ended = self._turn.number
             self._changed.notify_all()

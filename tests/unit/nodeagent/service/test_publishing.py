@@ -1,4 +1,5 @@
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -133,3 +134,19 @@ def test_whoever_waits_for_a_change_is_woken(scene):
     scene.now += 10_000
 
     assert scene.publisher.wait_beyond(generation, 10) == generation + 1
+
+
+def test_a_collection_is_followed_by_a_rest_as_long_as_it_took(scene):
+    collect, began = scene.publisher._collect, []
+
+    def slowly():
+        began.append(time.monotonic())
+        threading.Event().wait(0.1)
+        return collect()
+
+    scene.refresh()
+    scene.publisher._collect = slowly
+    scene.refresh()
+    scene.refresh()
+
+    assert began[1] - began[0] >= 0.19
