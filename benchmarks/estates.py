@@ -1,6 +1,8 @@
 """Estates of any size as manifests, and as the world after they were applied."""
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from nodeagent.wire.arguments import ARGUMENTS, MigrateVm
@@ -9,15 +11,17 @@ from reconciler.agentlink.gathering import HostName, gather
 from reconciler.desired.build import build_desired
 from reconciler.desired.read import read_paths
 from reconciler.model.desired import Desired
+from reconciler.model.plan import Plan
 from reconciler.model.reports import Reports
-from reconciler.pipeline import run_pass
 from reconciler.simulation.clock import run_in_virtual_time
 from reconciler.simulation.effects import take_effect
+from reconciler.simulation.host import CAPABILITIES as USUAL
 from reconciler.simulation.host import SimulatedHost
 from reconciler.simulation.link import link_fleet
 from reconciler.simulation.world import World
 
 VMS_PER_FILE = 2000
+CAPABILITIES = replace(USUAL, memory_bytes=512 * 2**30, cores=128, threads=256)
 ROOT = """apiVersion: ostler.dev/v1alpha1
 kind: DataCenter
 metadata: {name: farm}
@@ -87,12 +91,15 @@ def read_estate(directory: Path) -> Desired:
     return desired["dc/farm"]
 
 
-def applied_reports(desired: Desired) -> Reports:
+def empty_world(desired: Desired) -> tuple[World, Reports]:
+    """Hosts without anything, and what they report. Each has memory for all VMs that it can get here."""
+    host_of = partial(SimulatedHost, capabilities=CAPABILITIES, resync_needed=False)
+    world = World({name: host_of(name, host.uuid) for name, host in desired.hosts.items()})
+    return world, run_in_virtual_time(_observe(world, desired))
+
+
+def carry_out(world: World, desired: Desired, plan: Plan) -> Reports:
     """What all agents report once the first plan was carried out."""
-    world = World(
-        {name: SimulatedHost(name, host.uuid, resync_needed=False) for name, host in desired.hosts.items()}
-    )
-    plan = run_pass(desired, run_in_virtual_time(_observe(world, desired))).plan
     assert plan.steps and not plan.blocked, plan.blocked[:3]
     World.check = lambda _self: None  # type: ignore[method-assign]  # looks at every guest after every step
     for step in plan.steps:

@@ -1,25 +1,35 @@
-"""How long a pass takes, against a bound in the same run, and how it grows from 1 000 to 50 000 VMs."""
+"""How long a pass takes, against a bound in the same run, and how it grows from 1 000 to 50 000 VMs.
+
+One process a size, so that memory is of one size and nothing of a smaller one is left in the way.
+"""
 
 import gc
+import json
+import math
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import yaml
 
-from benchmarks.estates import applied_reports, read_estate, write_manifests
+from benchmarks.estates import carry_out, empty_world, read_estate, write_manifests
 from reconciler.cli.loading import long_lived
 from reconciler.model.desired import Desired
 from reconciler.model.reports import Reports
 from reconciler.pipeline import run_pass
 
 ROUNDS = 5
+SIZES = ((20, 1_000), (200, 10_000), (250, 50_000))
+"""Hosts and VMs: 50 VMs a host, up to the 250 hosts that a data center takes."""
+MEMORY = "peak memory, MiB"
 
 
 def median_s(work: Callable[[], object], rounds: int = ROUNDS) -> float:
@@ -65,7 +75,12 @@ def measure(hosts: int, vms: int) -> dict[str, float]:
         bound = median_s(lambda: [list(yaml.load_all(text, Loader=yaml.CSafeLoader)) for text in texts], 1)
         read = median_s(lambda: read_long_lived(directory), 3)
         desired = read_estate(directory)
-    reports = applied_reports(desired)
+    world, nothing = empty_world(desired)
+    begin = time.process_time()
+    first = run_pass(desired, nothing)
+    first_s = time.process_time() - begin
+    reports = carry_out(world, desired, first.plan)
+    del world, nothing, first
     document = msgspec.json.encode(reports)
     decode = median_s(lambda: decode_long_lived(document), 3)
     reports = msgspec.json.decode(document, type=Reports)
@@ -80,22 +95,44 @@ def measure(hosts: int, vms: int) -> dict[str, float]:
         "pass, nothing to do": median_s(lambda: run_pass(desired, reports)),
         "pass, 1 % of the VMs changed": median_s(lambda: run_pass(percent, reports)),
         "pass, one VM changed, previous in hand": median_s(lambda: run_pass(one, reports, steady)),
+        "pass, first of all (once)": first_s,
     }
     gc.unfreeze()
     return results
 
 
+def growth(small: float, large: float, times: float) -> float:
+    """The exponent: 1 for what grows with the size, 2 with its square."""
+    return math.log(large / small) / math.log(times)
+
+
+def measure_apart(hosts: int, vms: int) -> dict[str, float]:
+    """`measure` in a process of its own, with its peak memory."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.passes", str(hosts), str(vms)],
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
 def main() -> None:
-    """Prints the table."""
-    sizes = (
-        ((20, 1000), (200, 10_000), (1000, 50_000)) if "--all" in sys.argv else ((20, 1000), (200, 10_000))
-    )
-    table = {size: measure(*size) for size in sizes}
-    names = list(next(iter(table.values())))
-    print(f"{'CPU seconds (median)':42}" + "".join(f"{vms:>12,} VMs" for _, vms in sizes))
+    """Prints the table; with hosts and VMs on the command line, the figures of one size as JSON."""
+    if len(sys.argv) == 3 and sys.argv[1].isdecimal():
+        figures = measure(int(sys.argv[1]), int(sys.argv[2]))
+        figures[MEMORY] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        print(json.dumps(figures))
+        return
+    table = {size: measure_apart(*size) for size in SIZES}
+    steps = list(pairwise(SIZES))
+    names = list(table[SIZES[0]])
+    print(f"{'CPU seconds (medians)':42}" + "".join(f"{vms:>12,} VMs" for _, vms in SIZES)
+          + "".join(f"{'grows^':>9}" for _ in steps))  # fmt: skip
     for name in names:
-        print(f"{name:42}" + "".join(f"{table[size][name]:>16.3f}" for size in sizes))
-    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
+        row = "".join(f"{table[size][name]:>16.3f}" for size in SIZES)
+        for small, large in steps:
+            row += f"{growth(table[small][name], table[large][name], large[1] / small[1]):>9.2f}"
+        print(f"{name:42}{row}")
 
 
 if __name__ == "__main__":
