@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from nodeagent.durable import replace_file, sync_directory
 from nodeagent.operations.contract import OperationError
-from nodeagent.wire.facts import CheckFacts
+from nodeagent.wire.facts import CertificateFacts, CheckFacts
 
 MAX_FILE_BYTES = 256 * 1024
 _ENROL = "ask for a token (`ostler pki token`) and run `ostler-agent enroll`"
@@ -188,9 +188,27 @@ def install_renewed(paths: CertificatePaths, certificate_pem: str, now: datetime
     _write_certificate(paths.certificate, certificate_pem)
 
 
-def expires_at(paths: CertificatePaths) -> datetime:
-    """The last moment (UTC) at which this host's certificate is valid; raises CertificateError without one."""
-    return _load(paths.certificate).not_valid_after_utc
+def certificate_facts(paths: CertificatePaths) -> CertificateFacts:
+    """This host's certificate as it is in force; raises CertificateError without one."""
+    found = _load(paths.certificate)
+    pem = found.public_bytes(serialization.Encoding.PEM).decode("ascii")
+    begins, expires = found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
+    return CertificateFacts(pem, int(begins * 1000), int(expires * 1000))
+
+
+def present_fingerprint(paths: CertificatePaths) -> str:
+    """SHA-256 (hex) of the certificate in force; raises CertificateError without one."""
+    return fingerprint_of(_load(paths.certificate).public_bytes(serialization.Encoding.DER))
+
+
+def renew_copies(paths: CertificatePaths, former: bytes, root: Path = Path("/")) -> None:
+    """Where libvirt and QEMU have copies of the former certificate instead of links, puts the one in force."""
+    present = _read(paths.certificate)
+    for source, target in libvirt_files(paths):
+        copy = root / target.relative_to("/")
+        copied = source == paths.certificate and copy.is_file() and not copy.is_symlink()
+        if copied and _read(copy) == former:
+            replace_file(copy, present, stat.S_IMODE(copy.stat().st_mode))
 
 
 def host_uuid_of(certificate_pem: str) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nodeagent.certificates import CertificatePaths
     from nodeagent.drivers.libvirt import Hypervisor
     from nodeagent.drivers.netlink import Links
     from nodeagent.facts.exits import Exits
@@ -22,7 +23,7 @@ class Host:
     """This hypervisor host. address: what peers connect to for migration; boot_id: of this boot of the machine.
 
     storage: connected domains by uuid. exits: durable until the record has them. settings: persisted choices
-    of the data center about this host.
+    of the data center about this host. certificates: this host's, None where nothing is served.
     """
 
     uuid: str
@@ -35,3 +36,4 @@ class Host:
     links: Links
     exits: Exits
     settings: Settings
+    certificates: CertificatePaths | None = None

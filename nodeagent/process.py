@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from nodeagent.certificates import (
-    CertificateError,
     CertificatePaths,
     complete_installation,
     reload_certificate,
@@ -22,6 +21,7 @@ from nodeagent.clock import read_boot_id
 from nodeagent.config import AgentConfig
 from nodeagent.drivers.libvirt import Hypervisor
 from nodeagent.drivers.netlink import Links
+from nodeagent.drivers.virtadmin import reload_libvirt
 from nodeagent.engine import Engine
 from nodeagent.epoch import Tenure
 from nodeagent.facts.assemble import Collectors, Identity, assemble_state
@@ -29,7 +29,7 @@ from nodeagent.facts.capabilities import Capabilities
 from nodeagent.facts.checks import PeriodicChecks
 from nodeagent.facts.exits import Exits
 from nodeagent.facts.guests import Guests
-from nodeagent.facts.host import CertificateExpiry, networks_by_bridge
+from nodeagent.facts.host import CertificateFile, networks_by_bridge
 from nodeagent.facts.prompt import Prompt
 from nodeagent.facts.publishing import Generations, Publisher
 from nodeagent.facts.statistics import Statistics
@@ -39,6 +39,7 @@ from nodeagent.host import Host
 from nodeagent.ledger import Ledger
 from nodeagent.logs import set_up_logging
 from nodeagent.looking import Sights
+from nodeagent.operations.contract import OperationError
 from nodeagent.operations.networks import restore_networks
 from nodeagent.operations.registry import OPERATIONS
 from nodeagent.operations.vm_living import is_gone
@@ -104,6 +105,7 @@ def build_host(config: AgentConfig) -> Host:
         links=Links(),
         exits=Exits.load(paths.state / "exits", boot_id),
         settings=settings,
+        certificates=config.certificates,
     )
 
 
@@ -133,7 +135,7 @@ def build_parts(config: AgentConfig) -> Parts:
         guests=guests,
         capabilities=Prompt("capabilities", capabilities.read, known=capabilities.known),
         storage=host.storage.facts,
-        expiry=CertificateExpiry(config.certificates),
+        certificate=CertificateFile(config.certificates),
         checks=checks,
         faults=tuple(CheckFacts("error", "networks", fault) for fault in restore_networks(host)),
     )
@@ -179,7 +181,7 @@ def start_parts(parts: Parts, config: AgentConfig) -> None:
     parts.engine.start()
     parts.strays.start()
     watch = partial(
-        watch_certificate, parts.server, config.certificates, CertificateExpiry(config.certificates)
+        watch_certificate, parts.server, config.certificates, CertificateFile(config.certificates)
     )
     Thread(target=watch, name="certificate", daemon=True).start()
     _log.info("ostler-agent %s serves %s port %d", AGENT_VERSION, config.listen.address, config.listen.port)
@@ -197,17 +199,19 @@ def stop_parts(parts: Parts) -> None:
     _log.info("ostler-agent has ended")
 
 
-def watch_certificate(server: Server, paths: CertificatePaths, expiry: CertificateExpiry) -> None:
-    """Show a renewed certificate to new connections; looks at the file twice a minute until the server ends."""
-    shown = expiry.read_ms()
+def watch_certificate(server: Server, paths: CertificatePaths, file: CertificateFile) -> None:
+    """Show a renewed certificate to new connections, and have libvirt do so; looks at the file twice a minute until the
+    server ends, and tries again what failed."""
+    shown = file.read()
     while not server.should_exit:
         time.sleep(CERTIFICATE_PERIOD_S)
-        found = expiry.read_ms()
+        found = file.read()
         if found == shown:
             continue
         try:
             reload_certificate(server.tls, paths)
-        except CertificateError as error:
+            reload_libvirt()
+        except OperationError as error:
             _log.warning("%s; %s", error.summary, error.action)
         else:
             _log.info("a renewed certificate is in use")

@@ -16,6 +16,7 @@ from reconciler.execution.admission import Fresh, Objection, refuse_plan
 from reconciler.execution.leases import Leases
 from reconciler.execution.locks import locked_by_journal, locked_by_orders, locked_by_results
 from reconciler.execution.remembering import MOST_FAILURES, attempts_at, find_retries, remember_outcome
+from reconciler.execution.renewals import with_certificates
 from reconciler.execution.run import Applier, PlanRun, Site, Ticket, Watcher
 from reconciler.execution.settling import Settlement, hosts_to_ask, settle, settle_orders
 from reconciler.model.desired import Desired
@@ -255,7 +256,9 @@ def prepare_run(
     ticket = Ticket(apply_id, plan_id(digest), digest, encode_plan(plan).decode())
     uuids = {name: host.uuid for name, host in estate.desired.hosts.items()}
     site = Site(estate.fleet, uuids, _states(fresh.reports))
-    return PlanRun(plan, ticket, site=site, applier=estate.applier, store=estate.store, watcher=watcher)
+    secrets = with_certificates(estate.applier.secrets, estate.applier.signer, estate.desired, site.states)
+    applier = replace(estate.applier, secrets=secrets)
+    return PlanRun(plan, ticket, site=site, applier=applier, store=estate.store, watcher=watcher)
 
 
 def new_apply_id() -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from nodeagent.wire.records import Intent
 from reconciler.diffing.diff import diff_data_center
-from reconciler.diffing.holding import find_failing_restarts, hold_back, hold_everything
+from reconciler.diffing.holding import find_failing_restarts, hold_back, hold_everything, leave_to_signer
 from reconciler.diffing.identity import resolve_identities
 from reconciler.diffing.power import power_of
 from reconciler.diffing.purges import find_wrong_clocks
@@ -51,7 +51,8 @@ def run_pass(
     identities, doubtful = resolve_identities(desired, observed)
     locked = replace(_with_begun(observed, options.begun), outdated=options.outdated)
     known, asked = _with_intents(locked, identities, options.intents)
-    quiet = still_quiet(previous, desired, observed) if previous and options == PassOptions() else frozenset()
+    usual = options == PassOptions(signs=options.signs)
+    quiet = still_quiet(previous, desired, observed) if previous and usual else frozenset()
     powers = {
         name: previous.powers[name]
         if previous and name in quiet
@@ -63,7 +64,9 @@ def run_pass(
     changes = diff_data_center(
         desired, known, identities, placement, options.allow_prune, doubtful, asked, quiet
     )
+    changes, unsigned = leave_to_signer(changes, options)
     alerts = (
+        *unsigned,
         *find_low_space(desired, known),
         *find_wrong_clocks(desired, known),
         *find_failing_restarts(changes, options.failing),
@@ -73,6 +76,7 @@ def run_pass(
         changes = diff_data_center(
             desired, known, identities, placement, options.allow_prune, (*doubtful, *held), asked
         )
+        changes, _ = leave_to_signer(changes, options)
     whole = hold_everything(desired, changes, options)
     changes = whole or changes
     plan = build_plan(desired, known, identities, placement, changes, PLANNER, alerts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nodeagent.epoch import Tenure
 from nodeagent.facts.checks import PeriodicChecks
 from nodeagent.facts.guests import Guests, GuestsSeen
-from nodeagent.facts.host import CertificateExpiry, network_facts, networks_by_bridge, nic_names
+from nodeagent.facts.host import CertificateFile, network_facts, networks_by_bridge, nic_names
 from nodeagent.facts.prompt import Prompt
 from nodeagent.host import Host
 from nodeagent.ledger import Ledger
@@ -39,7 +39,7 @@ class Collectors:
     guests: Guests
     capabilities: Prompt[HostCapabilities]
     storage: Callable[[], tuple[StorageDomainFacts, ...]]
-    expiry: CertificateExpiry
+    certificate: CertificateFile
     checks: PeriodicChecks
     faults: tuple[CheckFacts, ...] = ()
 
@@ -79,7 +79,7 @@ def assemble_state(collectors: Collectors) -> HostState:
         orders=orders,
         kinds=collectors.identity.kinds,
         checks=(*collectors.faults, *fault, *_guest_faults(seen), *collectors.checks.findings),
-        certificate_expires_ms=collectors.expiry.read_ms(),
+        certificate=collectors.certificate.read(),
     )
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from nodeagent.certificates import CertificateError, CertificatePaths, expires_at
+from nodeagent.certificates import CertificateError, CertificatePaths, certificate_facts
 from nodeagent.drivers.netlink import Link, can_be_uplink, uplinks_of
-from nodeagent.wire.facts import NetworkFacts
+from nodeagent.wire.facts import CertificateFacts, NetworkFacts
 
 
 def network_facts(links: dict[str, Link]) -> tuple[NetworkFacts, ...]:
@@ -33,24 +33,24 @@ def nic_names(links: dict[str, Link]) -> tuple[str, ...]:
     return tuple(sorted(name for name, link in links.items() if can_be_uplink(link)))
 
 
-class CertificateExpiry:
-    """When the host's certificate ends, read again only if its file has changed."""
+class CertificateFile:
+    """The host's certificate, read again only if its file has changed."""
 
     def __init__(self, paths: CertificatePaths) -> None:
         self._paths = paths
         self._seen: tuple[int, int] | None = None
-        self._expires_ms = 0
+        self._facts: CertificateFacts | None = None
 
-    def read_ms(self) -> int:
-        """Milliseconds since 1970; 0 if there is no readable certificate."""
+    def read(self) -> CertificateFacts | None:
+        """What it is and how long it lasts; None if there is none that can be read."""
         seen = _fingerprint(self._paths.certificate)
         if seen != self._seen:
             self._seen = seen
             try:
-                self._expires_ms = int(expires_at(self._paths).timestamp() * 1000)
+                self._facts = certificate_facts(self._paths)
             except CertificateError:
-                self._expires_ms = 0
-        return self._expires_ms
+                self._facts = None
+        return self._facts
 
 
 def _fingerprint(path: Path) -> tuple[int, int] | None:

@@ -159,6 +159,18 @@ class RestoreDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewCertificate:
+    """Replace the host's certificate by a new one for the same key, and let libvirt read it.
+
+    present: SHA-256 (hex) of the one that is replaced. certificate: the reference under which the new one (PEM; public,
+    made when the order is sent) is delivered beside the order's secrets.
+    """
+
+    present: Text
+    certificate: Text
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeDisk:
     """Delete the bytes of an image that has been marked removed for retention_ms."""
 
@@ -360,6 +372,7 @@ Arguments = (
     | RemoveDisk
     | RestoreDisk
     | PurgeDisk
+    | RenewCertificate
     | WriteVmRecord
     | RecordExit
     | RemoveVm
@@ -395,6 +408,7 @@ ARGUMENTS: dict[str, type[Arguments]] = {
     "remove-disk": RemoveDisk,
     "restore-disk": RestoreDisk,
     "purge-disk": PurgeDisk,
+    "renew-certificate": RenewCertificate,
     "write-vm-record": WriteVmRecord,
     "record-exit": RecordExit,
     "remove-vm": RemoveVm,

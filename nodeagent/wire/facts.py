@@ -146,6 +146,15 @@ class LeaseFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """The certificate that the host shows (PEM; public), and between which wall-clock times, in ms, it is valid."""
+
+    pem: Text
+    begins_ms: Milliseconds
+    expires_ms: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
 class HostState:
     """The state document. guests_complete: libvirt listed every domain; processes: VM uuids of all QEMU processes.
 
@@ -177,7 +186,7 @@ class HostState:
     orders: tuple[OrderFacts, ...] = ()
     kinds: tuple[Name, ...] = ()
     checks: tuple[CheckFacts, ...] = ()
-    certificate_expires_ms: Milliseconds = 0
+    certificate: CertificateFacts | None = None
     format: Format = CURRENT
 
 

@@ -25,6 +25,7 @@ from reconciler.cli.loading import check_sizes, load_data_center
 from reconciler.cli.plan import DataCenterOption, PruneOption, status_of
 from reconciler.cli.progress import looking
 from reconciler.cli.secrets import secrets_from
+from reconciler.cli.signing import can_sign, find_signer
 from reconciler.cli.statuses import Status
 from reconciler.desired.places import Places
 from reconciler.execution.run import Applier
@@ -70,12 +71,19 @@ def apply(
     desired, loaded = load_data_center(paths, data_center or (given.plan.data_center if given else None))
     files = controller_files(find_home())
     applier = Applier(
-        holder_name(), files.digest_key.read_bytes(), secrets_from(secrets), takeover, wallclock_ms
+        holder_name(),
+        files.digest_key.read_bytes(),
+        secrets_from(secrets),
+        takeover,
+        wallclock_ms,
+        find_signer(),
     )
     request = Request(desired, loaded.places, given.plan if given else None, expect, yes=yes)
     try:
         with opened_store() as store, store.exclusive():
-            return asyncio.run(_apply(request, store, applier, PassOptions(allow_prune=allow_prune)))
+            return asyncio.run(
+                _apply(request, store, applier, PassOptions(allow_prune=allow_prune, signs=can_sign()))
+            )
     except StoreHeldError as error:
         raise CommandError(str(error), Status.REFUSED) from error
 

@@ -10,6 +10,7 @@ import typer
 from reconciler.cli.files import write_file
 from reconciler.cli.loading import check_sizes, load_data_center
 from reconciler.cli.passes import make_pass
+from reconciler.cli.signing import can_sign
 from reconciler.cli.statuses import Status
 from reconciler.model.change import Disruption
 from reconciler.model.options import PassOptions
@@ -77,7 +78,7 @@ def plan(
     if require not in ("", REDUNDANT):
         raise typer.BadParameter(f"{require}: there is {REDUNDANT}", param_hint="--require")
     desired, loaded = load_data_center(file, data_center)
-    done = make_pass(desired, observed, PassOptions(allow_prune=allow_prune))
+    done = make_pass(desired, observed, PassOptions(allow_prune=allow_prune, signs=can_sign()))
     check_sizes(desired, done.reports, loaded.places)
     made = done.plan
     if out is not None:

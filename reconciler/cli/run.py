@@ -19,6 +19,7 @@ from reconciler.cli.home import find_home
 from reconciler.cli.loading import show_problems
 from reconciler.cli.plan import PathsOption
 from reconciler.cli.secrets import secrets_from
+from reconciler.cli.signing import can_sign, find_signer
 from reconciler.cli.sources import Center, WatchedManifests
 from reconciler.cli.statuses import Status
 from reconciler.cli.stopping import signals
@@ -26,6 +27,7 @@ from reconciler.cli.turns import TurnLog
 from reconciler.execution.run import Applier
 from reconciler.keeping import Keeper, Means, Pace
 from reconciler.loop import Turn
+from reconciler.model.options import PassOptions
 from reconciler.model.quantities import QuantityError, parse_duration
 from reconciler.store.database import StoreHeldError
 from reconciler.store.store import Store
@@ -62,11 +64,15 @@ def run(
         raise CommandError("these manifests declare no data center that can be kept")
     files = controller_files(find_home())
     applier = Applier(
-        holder_name(), files.digest_key.read_bytes(), secrets_from(secrets), wallclock=wallclock_ms
+        holder_name(),
+        files.digest_key.read_bytes(),
+        secrets_from(secrets),
+        wallclock=wallclock_ms,
+        signer=find_signer(),
     )
     try:
         with opened_store() as store, store.exclusive("ostler run"):
-            means = Means(store, applier, open_fleet, log.tell, _line, pace)
+            means = Means(store, applier, open_fleet, log.tell, _line, pace, PassOptions(signs=can_sign()))
             if once:
                 return asyncio.run(_run_once(manifests, means))
             asyncio.run(_run(manifests, means))

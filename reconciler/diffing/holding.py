@@ -5,7 +5,7 @@ moment ago, that a person has paused, or all but protective ones. Called by the 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from reconciler.model.change import Alert, Blocked, Changes, Deferred
+from reconciler.model.change import Alert, Blocked, Changes, Deferred, Verb
 from reconciler.model.desired import Desired
 from reconciler.model.options import EVERYTHING, TIRELESS, PassOptions, Retry
 from reconciler.model.quantities import format_duration
@@ -78,6 +78,23 @@ def keep_protective(changes: Changes, why: Blocked | Deferred) -> Changes:
     if isinstance(why, Blocked):
         return replace(kept, blocked=(why, *kept.blocked))
     return replace(kept, deferred=(why, *kept.deferred))
+
+
+def leave_to_signer(changes: Changes, options: PassOptions) -> tuple[Changes, tuple[Alert, ...]]:
+    """Without the renewals of certificates, where the authorities are not here to sign: those are alerts then."""
+    if options.signs:
+        return changes, ()
+    mine = tuple(one for one in changes.changes if one.verb is not Verb.RENEW_CERTIFICATE)
+    alerts = tuple(
+        Alert(
+            one.object,
+            "two thirds of the life of its certificate are over, and the authorities are not here to renew it",
+            "plan and apply, or `ostler run`, where `ostler pki init` was run",
+        )
+        for one in changes.changes
+        if one.verb is Verb.RENEW_CERTIFICATE
+    )
+    return (replace(changes, changes=mine), alerts) if alerts else (changes, ())
 
 
 def find_failing_restarts(changes: Changes, failing: Mapping[str, str]) -> Iterator[Alert]:

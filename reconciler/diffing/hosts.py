@@ -16,6 +16,9 @@ from reconciler.model.change import Blocked, Change, Deferred, FieldChange, Reas
 from reconciler.model.desired import Host
 from reconciler.model.observed import HostObservation
 
+RENEWAL_PERCENT = 67
+"""Two thirds of a certificate's life: the last third is time to find out why it was not renewed."""
+
 
 def diff_host(context: DiffContext, host: Host) -> Iterator[Finding]:
     """Everything to do on one host. One that does not answer is blocked, or deferred while it may still answer."""
@@ -34,6 +37,9 @@ def diff_host(context: DiffContext, host: Host) -> Iterator[Finding]:
     yield from _storage(context, host, state)
     yield from _networks(context, host, state)
     yield from _maintenance(host, state)
+    if (seen.certificate_percent or 0) >= RENEWAL_PERCENT:
+        because = (Reason("certificate-ages", "two thirds of its life"),)
+        yield Change(host.meta.id, Verb.RENEW_CERTIFICATE, because, host=host.meta.id)
 
 
 def _silent(context: DiffContext, host: Host, seen: HostObservation | None) -> Finding:

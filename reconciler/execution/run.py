@@ -18,6 +18,7 @@ from reconciler.execution.leases import Leases
 from reconciler.execution.orders import Secrets, no_secrets
 from reconciler.execution.ready import ReadySet, Skipped
 from reconciler.execution.rechecking import Hosts
+from reconciler.execution.renewals import Signer
 from reconciler.model.outcome import ApplyOutcome, StepOutcome, StepState
 from reconciler.model.plan import Plan, Step
 from reconciler.store.applies import ApplyState
@@ -56,7 +57,8 @@ class Site:
 class Applier:
     """In whose name orders are given, and what only it may know. holder: the same over restarts of one store.
 
-    wallclock: ours, in ms since 1970; without one nothing is purged.
+    wallclock: ours, in ms since 1970; without one nothing is purged. signer: makes certificates of hosts anew, if the
+    authorities are here.
     """
 
     holder: str
@@ -64,6 +66,7 @@ class Applier:
     secrets: Secrets = no_secrets
     takeover: bool = False
     wallclock: Callable[[], int] | None = None
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ class Verb(StrEnum):
     REMOVE_NETWORK = "remove-network"
     ENTER_MAINTENANCE = "enter-maintenance"
     LEAVE_MAINTENANCE = "leave-maintenance"
+    RENEW_CERTIFICATE = "renew-certificate"
     GROW = "grow"
     REMOVE = "remove"
     RESTORE = "restore"

@@ -27,7 +27,8 @@ and copies were read. unreadable: it exists, but the master's is damaged or miss
 @dataclass(frozen=True, slots=True)
 class HostObservation:
     """One host: `id` is its object id, or `host/<uuid>` where no manifest names it. clock_age_ms: since the clocks in
-    its state document were read. skew_ms: by how much its wall clock is ahead of ours, None if that is not known."""
+    its state document were read. skew_ms: by how much its wall clock is ahead of ours, None if that is not known.
+    certificate_percent: how much of the life of its certificate is over, None if that is not known."""
 
     id: str
     uuid: str
@@ -38,6 +39,7 @@ class HostObservation:
     statistics: HostStatistics | None = None
     clock_age_ms: int = 0
     skew_ms: int | None = None
+    certificate_percent: int | None = None
 
     @property
     def boottime_ms(self) -> int | None:

@@ -35,6 +35,7 @@ class PassOptions:
     ended later than the facts here; they wait for newer ones. failing: objects that failed too often to be tried once
     more, with the last failure. retries: objects that failed and wait for their next attempt. paused: reason by
     object, data center or `*` (everything). only_protective: what holds all but protective work, if anything.
+    signs: whether the authorities are here, so that certificates of hosts can be renewed.
     intents: what a person asks now, by VM; it is planned as if it stood in the VM's record, and written there.
     """
 
@@ -45,4 +46,5 @@ class PassOptions:
     retries: Mapping[str, Retry] = field(default_factory=dict)
     paused: Mapping[str, str] = field(default_factory=dict)
     only_protective: Blocked | Deferred | None = None
+    signs: bool = False
     intents: Mapping[str, Intent] = field(default_factory=dict)

@@ -61,7 +61,7 @@ def assemble(desired: Desired, reports: Reports, previous: Observed | None = Non
 def _survey(desired: Desired, reports: Reports) -> _Ground:
     """Hosts, storage and proofs: all that is judged before any VM is."""
     center = desired.data_center
-    reported = observe_hosts(desired, reports.hosts)
+    reported = observe_hosts(desired, reports.hosts, reports.wallclock_ms)
     storage = observe_storage(desired, reports, reported)
     domains = survey_domains(center.uuid, domain_names(desired), reported, storage)
     hosts = add_hosts_of_pool(reported, domains.pool.host_ids if domains.pool else {})

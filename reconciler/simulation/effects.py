@@ -23,6 +23,7 @@ from nodeagent.wire.arguments import (
     RemoveDisk,
     RemoveNetwork,
     RemoveVm,
+    RenewCertificate,
     RestoreDisk,
     ResumeVm,
     SetMaintenance,
@@ -36,7 +37,7 @@ from nodeagent.wire.arguments import (
     WritePoolRecord,
     WriteVmRecord,
 )
-from nodeagent.wire.facts import NetworkFacts
+from nodeagent.wire.facts import CertificateFacts, NetworkFacts
 from nodeagent.wire.guest import NicConfig
 from nodeagent.wire.records import VolumeFacts
 from reconciler.simulation.guests import (
@@ -179,6 +180,16 @@ def _purge_disk(world: World, host: SimulatedHost, args: PurgeDisk, _key: str) -
     if removed_at is None or world.wallclock_ms + host.skew_ms - removed_at < args.retention_ms:
         raise SimulationFault("it is still to be kept")
     domain.volumes.pop(args.image, None)
+    return {}
+
+
+def _renew_certificate(world: World, host: SimulatedHost, _args: RenewCertificate, key: str) -> Outputs:
+    former, now_ms = host.certificate, world.wallclock_ms
+    if former is None:
+        raise SimulationFault("this host has no certificate")
+    life_ms = former.expires_ms - former.begins_ms
+    host.certificate = CertificateFacts(f"renewed by {key}", now_ms, now_ms + life_ms)
+    host.changed()
     return {}
 
 
@@ -325,6 +336,7 @@ EFFECTS: dict[str, Effect] = {
     "remove-disk": _remove_disk,
     "restore-disk": _restore_disk,
     "purge-disk": _purge_disk,
+    "renew-certificate": _renew_certificate,
     "write-vm-record": _write_vm,
     "record-exit": _record_exit,
     "remove-vm": _remove_vm,

@@ -5,6 +5,7 @@ from uuid import UUID, uuid5
 
 from nodeagent.wire.arguments import ARGUMENTS
 from nodeagent.wire.facts import (
+    CertificateFacts,
     ExitFacts,
     GuestFacts,
     HostCapabilities,
@@ -91,6 +92,7 @@ class SimulatedHost:
     cpu_percent: int = 5
     first_boot: str = ""
     skew_ms: int = 0
+    certificate: CertificateFacts | None = None
 
     @property
     def boot_id(self) -> str:
@@ -186,6 +188,7 @@ class SimulatedHost:
             exits=tuple(self.exits[key] for key in sorted(self.exits)),
             orders=self._orders(),
             kinds=tuple(sorted(ARGUMENTS)),
+            certificate=self.certificate,
         )
 
     def _lease(self, now_ms: int) -> LeaseFacts:

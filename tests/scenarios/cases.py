@@ -8,6 +8,7 @@ observed.yaml:
   allow-prune: 3
   outdated: {vm/web-1: host/h1}  objects whose last result the facts of that host do not show yet
   require: n+1                what `plan --require` asks besides
+  signs: true                 the authorities are here
   passes: 2                   plans until nothing is left to do, where a fact must come first; usually 1
 """
 
@@ -36,7 +37,7 @@ from tests.scenarios.manifests import CaseError, read_desired
 from tests.scenarios.stage import CAPABILITIES, Stage, make_stage
 
 ROOT = Path(__file__).parent
-KEYS = {"with", "start", "hosts", "then", "allow-prune", "outdated", "passes", "require"}
+KEYS = {"with", "start", "hosts", "then", "allow-prune", "outdated", "passes", "require", "signs"}
 VOLATILE = {"manifest_digest", "last_order", "generation"}
 """What changes with every release or run and says nothing about the plan."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -61,7 +62,11 @@ class Case:
         outdated = {
             name: OutdatedFacts(host, 7, 8) for name, host in self.observed.get("outdated", {}).items()
         }
-        return PassOptions(allow_prune=self.observed.get("allow-prune", 0), outdated=outdated)
+        return PassOptions(
+            allow_prune=self.observed.get("allow-prune", 0),
+            outdated=outdated,
+            signs=self.observed.get("signs", False),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID, uuid5
 
-from nodeagent.wire.facts import ExitFacts, NetworkFacts, OrderFacts
+from nodeagent.wire.facts import CertificateFacts, ExitFacts, NetworkFacts, OrderFacts
 from nodeagent.wire.guest import CpuConfig, GuestConfig, KernelBoot, MemoryConfig
 from nodeagent.wire.records import Intent, Run, RunHost, VolumeFacts
 from reconciler.model.desired import Desired
@@ -16,6 +16,7 @@ from reconciler.simulation.storage import SimulatedStorage
 from tests.scenarios.manifests import CaseError
 from tests.scenarios.stage import Stage
 
+YEAR_MS = 365 * 86_400_000
 MADE_UP = UUID("00000000-0000-4000-8000-000000000000")
 
 
@@ -258,6 +259,12 @@ def _skew(stage: Stage, _desired: Desired, host: str, seconds: str) -> None:
     stage.world.hosts[host].skew_ms = round(float(seconds) * 1000)
 
 
+def _certificate(stage: Stage, _desired: Desired, host: str, percent: str) -> None:
+    """The host's certificate was issued so long ago that so much of its year is over."""
+    begins = stage.world.wallclock_ms - YEAR_MS * int(percent) // 100
+    stage.world.hosts[host].certificate = CertificateFacts(host, max(0, begins), max(0, begins) + YEAR_MS)
+
+
 def _maintenance(stage: Stage, _desired: Desired, host: str) -> None:
     stage.world.hosts[host].maintenance = True
 
@@ -302,5 +309,6 @@ EVENTS: dict[str, Callable[..., None]] = {
     "load": _load,
     "maintenance": _maintenance,
     "days": _days,
+    "certificate": _certificate,
     "skew": _skew,
 }

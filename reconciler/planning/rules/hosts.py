@@ -1,9 +1,16 @@
-"""Networks of a host, and its maintenance."""
+"""Networks of a host, its maintenance, and its certificate."""
 
 from collections.abc import Iterator
 
-from nodeagent.wire.arguments import CreateNetwork, RemoveNetwork, SetMaintenance, UpdateNetwork
+from nodeagent.wire.arguments import (
+    CreateNetwork,
+    RemoveNetwork,
+    RenewCertificate,
+    SetMaintenance,
+    UpdateNetwork,
+)
 from nodeagent.wire.orders import Expectation
+from reconciler.model.certificates import certificate_digest, certificate_reference
 from reconciler.model.change import Change, Verb
 from reconciler.model.names import name_of
 from reconciler.model.plan import Step
@@ -26,6 +33,24 @@ def plan_hosts(context: PlanContext) -> Iterator[Step]:
             if entering
             else "open the host again",
         )
+    for change in context.of_verb(Verb.RENEW_CERTIFICATE):
+        yield _renewal(context, change)
+
+
+def _renewal(context: PlanContext, change: Change) -> Step:
+    """A new certificate, signed when the order is sent; the key stays where it is."""
+    state = context.host(str(change.host)).state
+    assert state is not None
+    assert state.certificate is not None
+    reference = certificate_reference(change.object)
+    return make_step(
+        change,
+        RenewCertificate(certificate_digest(state.certificate.pem), reference),
+        verb=change.verb.value,
+        host=str(change.host),
+        summary="renew its certificate, for the key that it has; guests go on",
+        secrets=(reference,),
+    )
 
 
 def _network(context: PlanContext, change: Change) -> Step:

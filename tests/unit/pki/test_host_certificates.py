@@ -1,5 +1,6 @@
 """The host's certificate files: installed whole, renewed in one step, and checked with advice."""
 
+import hashlib
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,16 +11,19 @@ from nodeagent.certificates import (
     CertificateError,
     CertificatePaths,
     HostCertificates,
+    certificate_facts,
     certificate_problems,
     complete_installation,
-    expires_at,
     install_renewed,
     libvirt_files,
+    present_fingerprint,
     present_host_uuid,
+    renew_copies,
     request_for_present_key,
     stage_certificates,
     stage_new_key,
 )
+from reconciler.model.certificates import certificate_digest
 from reconciler.pki.authority import Authorities, SignedCertificate
 from reconciler.pki.export import write_agent_files
 
@@ -45,7 +49,7 @@ def summaries(paths: CertificatePaths, now: datetime) -> list[str]:
 def test_whole_and_current_files_have_no_problems(paths: CertificatePaths, now: datetime) -> None:
     assert certificate_problems(paths, now) == ()
     assert present_host_uuid(paths) == HOST_1
-    assert expires_at(paths) > now
+    assert certificate_facts(paths).expires_ms > now.timestamp() * 1000
 
 
 @pytest.mark.parametrize("name", ["host.pem", "host.key", "controllers-ca.pem", "agents-ca.pem"])
@@ -208,3 +212,32 @@ def test_libvirt_and_qemu_find_the_agents_files_and_never_the_controllers_author
 
     assert len({target for _, target in pairs}) == len(pairs) == 10
     assert paths.controllers_authority not in {source for source, _ in pairs}
+
+
+def test_plans_and_agents_name_a_certificate_by_the_same_digest(paths: CertificatePaths) -> None:
+    assert certificate_digest(certificate_facts(paths).pem) == present_fingerprint(paths)
+    assert certificate_digest("no certificate") == hashlib.sha256(b"").hexdigest()
+
+
+def test_copies_of_the_former_certificate_are_renewed_and_other_files_are_left_alone(
+    estate: Authorities, paths: CertificatePaths, now: datetime, tmp_path: Path
+) -> None:
+    former = paths.certificate.read_bytes()
+    copy, link, other = (
+        tmp_path / f"root/etc/pki/{name}"
+        for name in ("qemu/server-cert.pem", "libvirt/servercert.pem", "qemu/client-cert.pem")
+    )
+    for place in (copy, link, other):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(former)
+    copy.chmod(0o644)
+    link.symlink_to(paths.certificate)
+    other.write_bytes(b"somebody else's")
+    renewed = estate.renew_agent(former.decode(), "host-1", HOST_1, ["10.0.0.1"], now=now)
+    install_renewed(paths, renewed.certificate_pem, now)
+
+    renew_copies(paths, former, tmp_path / "root")
+
+    assert copy.read_text() == link.read_text() == renewed.certificate_pem
+    assert (copy.stat().st_mode & 0o777, link.is_symlink()) == (0o644, True)
+    assert other.read_bytes() == b"somebody else's"

@@ -17,7 +17,7 @@ from nodeagent.facts.prompt import Prompt
 from nodeagent.ledger import Ledger
 from nodeagent.logs import LineFormatter
 from nodeagent.settings import Settings
-from nodeagent.wire.facts import CheckFacts, GuestFacts, HostCapabilities, LeaseFacts
+from nodeagent.wire.facts import CertificateFacts, CheckFacts, GuestFacts, HostCapabilities, LeaseFacts
 
 START = "aaaaaaaa-0000-4000-8000-000000000001"
 LINKS = {
@@ -62,7 +62,7 @@ def scene(tmp_path):
         guests=guests,
         capabilities=Prompt("capabilities", lambda: HostCapabilities(1 << 30, 2, 2, 1, True)),
         storage=tuple,
-        expiry=SimpleNamespace(read_ms=lambda: 7),
+        certificate=SimpleNamespace(read=lambda: CertificateFacts("PEM", 1, 7)),
         checks=SimpleNamespace(findings=(CheckFacts("warning", "time", "late"),)),
     )
     return SimpleNamespace(collectors=collectors, ledger=ledger, guests=guests, events=events)
@@ -80,7 +80,7 @@ def test_a_document_has_what_every_collector_reports(scene):
     assert state.nics == ("eth0", "eth1")
     assert (state.host_id, state.capabilities.threads, state.lease.epoch) == (3, 2, 4)
     assert [order.state for order in state.orders] == ["running"]
-    assert (state.resync_needed, state.processes, state.certificate_expires_ms) == (True, (VM,), 7)
+    assert (state.resync_needed, state.processes, state.certificate) == (True, (VM,), CertificateFacts("PEM", 1, 7))
     assert [check.summary for check in state.checks] == ["late"]
 
 
