@@ -1,4 +1,8 @@
-"""set-maintenance: closes the host for starts and incoming migrations, or opens it again."""
+"""set-maintenance: closes the host for starts and incoming migrations, or opens it again.
+
+Starts are refused here. Of a migration the destination's agent hears nothing: whoever orders one looks at the
+destination's facts before.
+"""
 
 from typing import Any
 

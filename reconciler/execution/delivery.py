@@ -10,6 +10,7 @@ from typing import Any
 
 from nodeagent.wire.orders import Order, OrderResult, Progress, Refusal
 from reconciler.agentlink.protocol import AgentLink, AgentLinkError, Fleet, OrderRefusedError
+from reconciler.execution.arriving import await_destination
 from reconciler.execution.fate import POLL_MS, RETRY_S, Fate, fate_of, find_out
 from reconciler.execution.leases import LeaseLostError, Leases
 from reconciler.execution.orders import Secrets, SecretUnavailableError, make_order, order_key
@@ -35,7 +36,8 @@ class Ending:
 
 
 class Delivery:
-    """Carries out steps of one apply. progress: called with a step and how far it is."""
+    """Carries out steps of one apply. progress: called with a step and how far it is. migrations_per_host: at once, to one
+    host; 0 for any number."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Delivery:
         journal: Journal,
         secrets: Secrets,
         digest_key: bytes,
+        migrations_per_host: int,
         progress: Callable[[Step, Progress | None], None],
     ) -> None:
         self._apply_id = apply_id
@@ -58,6 +61,7 @@ class Delivery:
         self._journal = journal
         self._secrets = secrets
         self._digest_key = digest_key
+        self._migrations_per_host = migrations_per_host
         self._progress = progress
 
     async def carry_out(self, step: Step, outputs: Mapping[str, Mapping[str, Any]]) -> Ending:
@@ -89,6 +93,10 @@ class Delivery:
         """Every lease, the evidence read again, the order. Raises LeaseLostError, _NotStartedError."""
         for host in sorted({step.host, *step.leases}):
             await self._leases.ensure(host)
+        if step.kind == "migrate-vm":
+            closed = await await_destination(step, self._fleet, self._hosts, self._migrations_per_host)
+            if closed:
+                raise _NotStartedError(f"its guest cannot come: {closed}", "observe and plan anew")
         objection = await recheck(step, self._fleet, self._hosts)
         if objection:
             raise _NotStartedError(

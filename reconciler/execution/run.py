@@ -16,7 +16,7 @@ from reconciler.agentlink.protocol import Fleet
 from reconciler.execution.delivery import Delivery, Ending
 from reconciler.execution.leases import Leases
 from reconciler.execution.orders import Secrets, no_secrets
-from reconciler.execution.ready import ReadySet, Skipped
+from reconciler.execution.ready import MIGRATIONS_LIMIT, ReadySet, Skipped
 from reconciler.execution.rechecking import Hosts
 from reconciler.execution.renewals import Signer
 from reconciler.model.outcome import ApplyOutcome, StepOutcome, StepState
@@ -115,6 +115,7 @@ class PlanRun:
             journal=store.journal,
             secrets=applier.secrets,
             digest_key=applier.digest_key,
+            migrations_per_host=plan.limits.get(MIGRATIONS_LIMIT, 0),
             progress=self._show_progress,
         )
         self._outcomes: dict[str, StepOutcome] = {}

@@ -18,6 +18,7 @@ from nodeagent.wire.facts import (
     HostState,
     HostStatistics,
     LeaseFacts,
+    OrderFacts,
     StorageContents,
     StorageDomainFacts,
 )
@@ -83,6 +84,9 @@ class FakeAgent:
     fault: AgentLinkError | None = None
     resync_needed: bool = False
     guests: list[str] = field(default_factory=list)
+    incoming: list[str] = field(default_factory=list)
+    open_orders: list[OrderFacts] = field(default_factory=list)
+    maintenance: bool = False
     processes: list[str] = field(default_factory=list)
     guests_complete: bool = True
     storage_domains: dict[str, StorageContents | AgentLinkError] = field(default_factory=dict)
@@ -125,7 +129,12 @@ class FakeAgent:
             capabilities=HostCapabilities(2**34, 8, 4, 1, kvm=True),
             data_center=DATA_CENTER,
             resync_needed=self.resync_needed,
-            guests=tuple(GuestFacts(uuid, uuid, "running", managed=True) for uuid in self.guests),
+            maintenance=self.maintenance,
+            guests=(
+                *(GuestFacts(uuid, uuid, "running", managed=True) for uuid in self.guests),
+                *(GuestFacts(uuid, uuid, "incoming", managed=True) for uuid in self.incoming),
+            ),
+            orders=tuple(self.open_orders),
             guests_complete=self.guests_complete,
             processes=tuple(self.processes),
             storage=tuple(

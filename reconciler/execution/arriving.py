@@ -1,0 +1,62 @@
+"""The last look at the host to which a guest is to move.
+
+The source carries a migration out alone: the destination's agent gets no order that it could refuse. So its facts are
+read under its lease, which keeps other appliers from changing them, directly before the source gets its order.
+"""
+
+import asyncio
+
+from nodeagent.wire.facts import HostState
+from reconciler.agentlink.protocol import AgentLinkError, Fleet
+from reconciler.execution.rechecking import FRESH_S, OPEN, Hosts
+from reconciler.model.plan import Step
+
+LOOK_AGAIN_S = 2.0
+
+
+async def await_destination(step: Step, fleet: Fleet, hosts: Hosts, most: int) -> str:
+    """Why the guest of a migration must not come now, empty if it may; waits while too many others arrive there.
+
+    most: guests that may arrive at one host at once; 0 for any number.
+    """
+    destination = str(step.args["destination"])
+    host = hosts.ids.get(destination, destination)
+    end_s = _now() + step.timeout_ms / 1000
+    while True:
+        state = await _look(host, fleet)
+        if isinstance(state, str):
+            return state
+        objection = objection_to_arrival(host, str(step.args["destination_boot_id"]), state)
+        coming = sum(guest.state == "incoming" for guest in state.guests)
+        if objection or not most or coming < most:
+            return objection
+        if _now() >= end_s:
+            return f"{host} takes in {coming} other guests all the time, its limit"
+        await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def objection_to_arrival(host: str, boot_id: str, state: HostState) -> str:
+    """Why a host takes no guest, as its facts say; empty if it may. boot_id: of the boot for which a run is claimed."""
+    if state.maintenance:
+        return f"{host} is in maintenance"
+    if any(order.kind == "set-maintenance" and order.state in OPEN for order in state.orders):
+        return f"{host} is about to change its maintenance"
+    if state.boot_id != boot_id:
+        return f"{host} has booted since the plan was made"
+    return ""
+
+
+async def _look(host: str, fleet: Fleet) -> HostState | str:
+    link = fleet.get(host)
+    if link is None:
+        return f"{host} cannot be asked whether it takes guests: no agent's address is known"
+    try:
+        async with asyncio.timeout(FRESH_S):
+            state = await link.state(fresh=True)
+    except (AgentLinkError, TimeoutError) as error:
+        return f"{host} cannot be asked whether it takes guests: {error or 'no answer in time'}"
+    return f"{host} gave no facts" if state is None else state
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
