@@ -20,7 +20,6 @@ from nodeagent.drivers.nicowners import owner_of
 from nodeagent.errors import DriverError
 from nodeagent.facts.capabilities import Capabilities
 from nodeagent.operations.contract import HostPaths, OperationError
-from nodeagent.operations.vm_standstill import loses_writes_with
 from nodeagent.wire.facts import CheckFacts, CheckLevel
 
 MIGRATION_PORT = 16514
@@ -75,7 +74,7 @@ def check_kvm(scene: Scene) -> Iterator[CheckFacts]:
     if known.kvm:
         return
     summary = "KVM runs no guests here: they are emulated, which is slow"
-    if loses_writes_with(known.qemu):
+    if known.halts_to_migrate:
         summary += f"; and with QEMU {known.qemu}, older than 9.0, they stand still while they migrate"
     yield _warning("kvm", summary, "switch on virtualization in the firmware, and load kvm_intel or kvm_amd")
 

@@ -98,9 +98,20 @@ class MigrationRequest:
     bandwidth_mib_per_s: int
 
 
+MENDED_QEMU = 9
+"""The first major version that notices what an emulated guest writes, through a cached translation, to a page that
+was sent already."""
+
+
 @dataclass(frozen=True, slots=True)
 class HypervisorVersion:
     """Versions as text, `9.0.0`; empty if not known."""
 
     libvirt: str = ""
     qemu: str = ""
+
+    @property
+    def loses_writes(self) -> bool:
+        """Whether this QEMU loses writes of emulated guests that move: before 9.0, and where it is not known."""
+        major = self.qemu.partition(".")[0]
+        return not major.isdecimal() or int(major) < MENDED_QEMU

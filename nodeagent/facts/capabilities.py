@@ -80,6 +80,7 @@ class Capabilities:
             tpm=guest.tpm and TPM_EMULATOR.exists(),
             libvirt=version.libvirt,
             qemu=version.qemu,
+            halts_to_migrate=not kvm and version.loses_writes,
         )
 
     def _has_kvm(self, emulator: str) -> bool:

@@ -11,8 +11,6 @@ from nodeagent.guestxml.reading import parse_domain
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, OperationError
 
-MENDED = 9
-"""The major version of QEMU that marks these pages."""
 SLOWEST_MIB_PER_S = 1
 """Bandwidth until the guest stands still: what is sent before that may be lost."""
 UNLIMITED_MIB_PER_S = (2**63 - 1) // 2**20
@@ -28,13 +26,7 @@ def loses_writes(host: Host, vm: str) -> bool:
         raise OperationError(str(error), "look at the guest with `virsh dumpxml`") from error
     if domain.get("type") != "qemu":
         return False
-    return loses_writes_with(host.hypervisor.version().qemu)
-
-
-def loses_writes_with(qemu: str) -> bool:
-    """Whether this version of QEMU (`7.2.9`) loses writes of emulated guests that move; an unreadable one is held to."""
-    major = qemu.partition(".")[0]
-    return not major.isdecimal() or int(major) < MENDED
+    return host.hypervisor.version().loses_writes
 
 
 def hold_still(

@@ -21,7 +21,10 @@ CheckLevel = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class HostCapabilities:
-    """What the host could run. machines: versioned machine types; cpu_models: usable libvirt model names, best last."""
+    """What the host could run. machines: versioned machine types; cpu_models: usable libvirt model names, best last.
+
+    halts_to_migrate: guests stand still while they leave, emulated by a QEMU that would lose some of their writes.
+    """
 
     memory_bytes: Bytes
     threads: Count
@@ -35,6 +38,7 @@ class HostCapabilities:
     tpm: bool = False
     libvirt: Text = ""
     qemu: Text = ""
+    halts_to_migrate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 observed.yaml:
   with: [center, h1, web-1]   base files; an object of desired.yaml or before.yaml replaces the one of its name
   start: empty | converged    bare hosts, or (the default) the world after applying before.yaml, else the base files
-  hosts: {h1: {memory: 4Gi}}  capabilities that differ: memory, cores, threads, cpuModels, machines
+  hosts: {h1: {memory: 4Gi}}  capabilities that differ: memory, cores, threads, cpuModels, machines,
+                              haltsToMigrate
   then: [power-off host/h2]   events, see `events`; `apply FILE` carries out the plan of another manifest of the case
   allow-prune: 3
   outdated: {vm/web-1: host/h1}  objects whose last result the facts of that host do not show yet
@@ -154,6 +155,7 @@ def _host(given: dict[str, Any]) -> HostCapabilities:
         "cores": lambda value: {"cores": value},
         "threads": lambda value: {"threads": value},
         "cpuModels": lambda value: {"cpu_models": tuple(value)},
+        "haltsToMigrate": lambda value: {"halts_to_migrate": value},
         "machines": lambda value: {"machines": tuple(value), "default_machine": value[-1]},
     }
     found: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from nodeagent.wire.records import ExitReason, VmRecord
 from reconciler.model.change import Change, Disruption, Verb
 from reconciler.model.desired import MigrationLimits, VirtualMachine
 from reconciler.model.endings import count_ends
-from reconciler.model.observed import VmObservation
+from reconciler.model.observed import HostObservation, VmObservation
 from reconciler.model.plan import Estimate, Step
 from reconciler.model.quantities import format_bytes
 from reconciler.planning.context import PlanContext, leases_of
@@ -213,6 +213,8 @@ def _migrate(context: PlanContext, change: Change) -> Step:
     state = context.host(destination.meta.id).state
     assert state is not None
     memory = _memory(seen, vm.memory_bytes)
+    seconds = 1 + memory // (limits.bandwidth_mib_per_s << 20)
+    halts = _halts(context.host(str(change.host)))
     return make_step(
         change,
         MigrateVm(
@@ -229,18 +231,24 @@ def _migrate(context: PlanContext, change: Change) -> Step:
         ),
         verb="migrate",
         host=str(change.host),
-        summary=f"migrate {change.host} → {destination.meta.id}, {format_bytes(memory)} at {limits.bandwidth_mib_per_s} MiB/s",
+        summary=f"migrate {change.host} → {destination.meta.id}, {format_bytes(memory)} at {limits.bandwidth_mib_per_s} MiB/s"
+        + (", halted meanwhile: it is emulated" if halts else ""),
         expects=_running(seen),
         disruption=Disruption.LIVE_MIGRATE,
         evidence=Evidence("here", _run_number(seen)),
         leases=(destination.meta.id,),
         estimate=Estimate(
-            seconds=1 + memory // (limits.bandwidth_mib_per_s << 20),
+            seconds=seconds,
             bytes=memory,
-            downtime_ms=limits.downtime_ms,
+            downtime_ms=seconds * 1000 if halts else limits.downtime_ms,
         ),
         timeout_ms=_migration_limit_ms(memory, limits) + STOP_GRACE_MS,
     )
+
+
+def _halts(source: HostObservation) -> bool:
+    """Whether guests stand still while they leave this host."""
+    return source.state is not None and source.state.capabilities.halts_to_migrate
 
 
 def _migration_limit_ms(memory: int, limits: MigrationLimits) -> int:

@@ -102,6 +102,7 @@ def capabilities(tmp_path: Path, works: bool, boot: str = "b1"):
 def test_what_runs_guests_is_found_out_once_a_boot(tmp_path, works, accelerator):
     first, hypervisor, probes = capabilities(tmp_path, works)
     assert first.read().kvm is works
+    assert first.read().halts_to_migrate is not works
     assert hypervisor.accelerator == accelerator
     assert probes == ["/usr/bin/qemu-system-x86_64"]
 
