@@ -82,7 +82,8 @@ def load_reports(path: str) -> Reports:
     """An observed file that `ostler observe` wrote."""
     content = read_file(Path(path), "an observed file, as `ostler observe --out` writes it")
     try:
-        return decode(content, Reports)
+        with long_lived():
+            return decode(content, Reports)
     except (ContractError, msgspec.MsgspecError) as error:
         raise CommandError(
             f"{path}: not an observed file: {error}; make one with `ostler observe --out FILE`"

@@ -2,7 +2,7 @@
 
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.home import find_home
-from reconciler.cli.loading import load_reports
+from reconciler.cli.loading import load_reports, long_lived
 from reconciler.cli.observing import observe_now
 from reconciler.model.desired import Desired
 from reconciler.model.options import PassOptions
@@ -14,9 +14,12 @@ def make_pass(desired: Desired, observed: str | None, options: PassOptions | Non
     """What `apply` would plan now; or, from an observed file, what anybody would plan with it, whatever is paused here."""
     options = options or PassOptions()
     if observed:
-        return run_pass(desired, load_reports(observed), options=options)
-    reports = observe_now(desired)
-    return run_pass(desired, reports, options=_with_memories(desired, options, reports))
+        reports = load_reports(observed)
+    else:
+        reports = observe_now(desired)
+        options = _with_memories(desired, options, reports)
+    with long_lived():
+        return run_pass(desired, reports, options=options)
 
 
 def _with_memories(desired: Desired, options: PassOptions, reports: Reports) -> PassOptions:
