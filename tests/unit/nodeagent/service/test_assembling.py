@@ -80,7 +80,11 @@ def test_a_document_has_what_every_collector_reports(scene):
     assert state.nics == ("eth0", "eth1")
     assert (state.host_id, state.capabilities.threads, state.lease.epoch) == (3, 2, 4)
     assert [order.state for order in state.orders] == ["running"]
-    assert (state.resync_needed, state.processes, state.certificate) == (True, (VM,), CertificateFacts("PEM", 1, 7))
+    assert (state.resync_needed, state.processes, state.certificate) == (
+        True,
+        (VM,),
+        CertificateFacts("PEM", 1, 7),
+    )
     assert [check.summary for check in state.checks] == ["late"]
 
 
