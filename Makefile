@@ -14,7 +14,7 @@ demo: setup ## the main job on three hosts of this machine (simulated ones where
 test: setup check ## all tests
 	$(PYTHON) -m pytest tests/unit tests/scenarios tests/timelines tests/laws -n 2 -q
 	@# Guests on a busy machine may miss a limit: what fails is told, and tried once more, alone.
-	$(PYTHON) -m pytest tests/lab -q || $(PYTHON) -m pytest tests/lab -q --last-failed --last-failed-no-failures none
+	$(PYTHON) -m pytest tests/lab -n 2 --dist loadfile -q || $(PYTHON) -m pytest tests/lab -q --last-failed --last-failed-no-failures none
 
 check: setup ## format, lint, types, imports, generated files, links
 	.venv/bin/ruff format --check reconciler nodeagent tests
