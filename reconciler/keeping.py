@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from reconciler.agentlink.gathering import GatherLimits
 from reconciler.agentlink.protocol import AgentLink, AgentLinkError, Fleet
 from reconciler.execution.remembering import attempts_at, failed_objects, find_retries, pause_ms
-from reconciler.execution.run import Applier, Watcher
-from reconciler.loop import Estate, Turn, carry_out, look_settled, plan_reports
+from reconciler.execution.run import Applier, PlanRun, Watcher
+from reconciler.loop import Estate, Turn, carry_out, look_settled, plan_reports, protect_beside
 from reconciler.model.change import Deferred
 from reconciler.model.desired import Desired
 from reconciler.model.intents import contradiction, run_number
@@ -191,7 +192,8 @@ class Keeper:
             failed_ms = self._pauses.failed_ms()
             estate = Estate(desired, fleet, means.store, means.applier, options, limits, failed_ms)
             estate, turn = self._or_accepted(estate, await look_settled(estate, previous))
-            turn = await carry_out(estate, turn, means.watch(turn))
+            guard = partial(self._guard, estate, turn)
+            turn = await carry_out(estate, turn, means.watch(turn), guard)
             if estate.options.only_protective is None:
                 answer(means.store, turn, requests)
         except (StoreError, JournalError) as error:
@@ -214,6 +216,18 @@ class Keeper:
         options = replace(estate.options, intents={}, only_protective=whole)
         former = replace(estate, desired=self._accepted, options=options)
         return former, replace(turn, done=plan_reports(former, turn.gathered.reports))
+
+    async def _guard(self, estate: Estate, turn: Turn, run: PlanRun) -> None:
+        """While a plan runs, looks as often as between passes for VMs that fail, and restarts them."""
+        means, gathered = self._means, turn.gathered
+        while not self._stopping and not await _ends_within(run.ended, means.pace.interval_ms):
+            try:
+                gathered, other = await protect_beside(estate, run, gathered, means.watch)
+            except (StoreError, JournalError) as error:
+                means.complain(str(error))
+                continue
+            if other is not None:
+                means.tell(other)
 
     async def _wait(self, desired: Desired) -> None:
         """Until the next turn is due, or something happens. Without a store only new manifests and intents shorten
@@ -260,6 +274,14 @@ class Keeper:
                         self._woken.set()
                     seen = generation
             await asyncio.sleep(self._means.pace.listen_ms / 1000)
+
+
+async def _ends_within(event: asyncio.Event, limit_ms: int) -> bool:
+    """Whether something was over before the time was."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_ms / 1000):
+            await event.wait()
+    return event.is_set()
 
 
 def addresses_of(desired: Desired) -> object:

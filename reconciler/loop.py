@@ -4,8 +4,9 @@ plan, admit, run, remember.
 Nothing here decides what to do; it calls the stages in their order and hands their values on.
 """
 
+import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +20,7 @@ from reconciler.execution.remembering import MOST_FAILURES, attempts_at, find_re
 from reconciler.execution.renewals import with_certificates
 from reconciler.execution.run import Applier, PlanRun, Site, Ticket, Watcher
 from reconciler.execution.settling import Settlement, hosts_to_ask, settle, settle_orders
+from reconciler.model.change import Deferred
 from reconciler.model.desired import Desired
 from reconciler.model.observed import OpenOrder, OutdatedFacts
 from reconciler.model.options import EVERYTHING, PassOptions
@@ -32,6 +34,9 @@ from reconciler.planning.basis import basis_of
 from reconciler.store.database import StoreError
 from reconciler.store.store import Store
 from reconciler.version import PLANNER
+
+Guard = Callable[[PlanRun], Awaitable[None]]
+"""What is done beside a run, until its `ended` is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +72,65 @@ class Turn:
     outcome: ApplyOutcome | None = None
 
 
-async def carry_out(estate: Estate, turn: Turn, watcher: Watcher | None = None) -> Turn:
-    """Admit the plan of a turn, run it and remember what failed. The caller holds `store.exclusive()`."""
+async def carry_out(
+    estate: Estate, turn: Turn, watcher: Watcher | None = None, guard: Guard | None = None
+) -> Turn:
+    """Admit the plan of a turn, run it and remember what failed. The caller holds `store.exclusive()`.
+
+    guard: what goes on beside it until it has ended.
+    """
     plan = turn.done.plan
     if not plan.steps:
         return turn
     objections = admit(estate, plan, turn.done)
     if objections:
         return replace(turn, objections=objections)
-    outcome = await prepare_run(estate, plan, turn.done, watcher).run()
+    outcome = await _run_guarded(prepare_run(estate, plan, turn.done, watcher), guard)
     remember(estate, plan, outcome)
     return replace(turn, outcome=outcome)
+
+
+async def _run_guarded(run: PlanRun, guard: Guard | None) -> ApplyOutcome:
+    if guard is None:
+        return await run.run()
+    watch = asyncio.ensure_future(guard(run))
+    try:
+        outcome = await run.run()
+        run.ended.set()
+        await watch
+    finally:
+        watch.cancel()
+    return outcome
+
+
+async def protect_beside(
+    estate: Estate, run: PlanRun, gathered: Gathered, watch: Callable[[Turn], Watcher | None]
+) -> tuple[Gathered, Turn | None]:
+    """While a plan runs: VMs that failed meanwhile are restarted, and waiting steps of the plan about them withdrawn.
+
+    What it restarts itself is left to it. watch: is given the turn before it is carried out. Returns the observation,
+    and the turn if there was something to do.
+    """
+    gathered = await listen(estate, gathered)
+    theirs = {step.object for step in run.waiting_steps() if step.protective}
+    center = estate.desired.data_center.meta.id
+    why = Deferred(
+        center, "a plan is being carried out; meanwhile only VMs that fail are started again", "its end"
+    )
+    beside = replace(estate, options=replace(estate.options, intents={}, only_protective=why))
+    done = plan_reports(beside, gathered.reports)
+    names = {step.object for step in done.plan.steps}
+    if not names or names & theirs:
+        return gathered, None
+    turn = Turn(gathered, done)
+    objections = admit(beside, done.plan, done)
+    if objections:
+        return gathered, replace(turn, objections=objections)
+    for name in sorted(names):
+        run.withdraw(name, "it failed meanwhile, and is restarted first")
+    outcome = await prepare_run(beside, done.plan, done, watch(turn), beside_run=run).run()
+    remember(beside, done.plan, outcome)
+    return gathered, replace(turn, outcome=outcome)
 
 
 def remember(estate: Estate, plan: Plan, outcome: ApplyOutcome) -> None:
@@ -249,8 +302,9 @@ def prepare_run(
     fresh: Pass,
     watcher: Watcher | None = None,
     new_id: Callable[[], str] | None = None,
+    beside_run: PlanRun | None = None,
 ) -> PlanRun:
-    """The run of an admitted plan; the caller holds `store.exclusive()`."""
+    """The run of an admitted plan; the caller holds `store.exclusive()`. beside_run: one that goes on meanwhile."""
     digest = plan_digest(plan)
     apply_id = (new_id or new_apply_id)()
     ticket = Ticket(apply_id, plan_id(digest), digest, encode_plan(plan).decode())
@@ -258,7 +312,9 @@ def prepare_run(
     site = Site(estate.fleet, uuids, _states(fresh.reports))
     secrets = with_certificates(estate.applier.secrets, estate.applier.signer, estate.desired, site.states)
     applier = replace(estate.applier, secrets=secrets)
-    return PlanRun(plan, ticket, site=site, applier=applier, store=estate.store, watcher=watcher)
+    return PlanRun(
+        plan, ticket, site=site, applier=applier, store=estate.store, watcher=watcher, beside=beside_run
+    )
 
 
 def new_apply_id() -> str:

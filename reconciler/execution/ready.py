@@ -73,6 +73,20 @@ class ReadySet:
         del self._missing[name]
         return self._pass_on([(name, succeeded, settled, name)])
 
+    def withdraw(self, name: str) -> tuple[list[Step], list[Skipped]]:
+        """Take out every step of an object that was not started. Returns those, and the others that now never run."""
+        taken = [one for one in self._missing if one not in self._running and self._steps[one].object == name]
+        for one in taken:
+            del self._missing[one]
+        for host, ready in list(self._ready.items()):
+            self._ready[host] = [(rank, one) for rank, one in ready if one not in taken]
+        skipped = self._pass_on([(one, False, True, one) for one in taken])
+        return [self._steps[one] for one in taken], skipped
+
+    def waiting_steps(self) -> list[Step]:
+        """Steps that were not started, in plan order."""
+        return [self._steps[one] for one in self._missing if one not in self._running]
+
     def give_up(self, cause: str) -> list[Skipped]:
         """Start nothing more. Returns every step that was not started, in plan order."""
         names = [name for name in self._missing if name not in self._running]

@@ -6,7 +6,7 @@ Commands, the loop and the simulation call it with an admitted plan; it reports 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -78,7 +78,10 @@ class RunLimits:
 
 
 class PlanRun:
-    """One apply. The caller holds `store.exclusive()` and has settled what earlier applies left."""
+    """One apply. The caller holds `store.exclusive()` and has settled what earlier applies left.
+
+    beside: a run that goes on, whose leases this one uses; it keeps them, and no step of the two is about one object.
+    """
 
     def __init__(
         self,
@@ -90,7 +93,10 @@ class PlanRun:
         store: Store,
         watcher: Watcher | None = None,
         limits: RunLimits | None = None,
+        beside: "PlanRun | None" = None,
     ) -> None:
+        self.ended = asyncio.Event()
+        self._beside = beside
         self._plan = plan
         self._ticket = ticket
         self._site = site
@@ -99,12 +105,16 @@ class PlanRun:
         self._limits = limits or RunLimits()
         hosts = Hosts(site.uuids, applier.wallclock)
         self._ready = ReadySet(plan.steps, plan.limits, self._limits.orders_per_host, hosts.ids)
-        self._leases = Leases(
-            site.fleet,
-            data_center=plan.data_center_uuid,
-            holder=applier.holder,
-            epoch_above=max((state.lease.epoch for state in site.states.values()), default=0),
-            takeover=applier.takeover,
+        self._leases = (
+            beside.leases
+            if beside is not None
+            else Leases(
+                site.fleet,
+                data_center=plan.data_center_uuid,
+                holder=applier.holder,
+                epoch_above=max((state.lease.epoch for state in site.states.values()), default=0),
+                takeover=applier.takeover,
+            )
         )
         self._delivery = Delivery(
             apply_id=ticket.apply_id,
@@ -122,6 +132,22 @@ class PlanRun:
         self._outputs: dict[str, Mapping[str, Any]] = {}
         self._failures: Counter[str] = Counter()
         self._stop = self._spent = self._fault = self._interrupted = ""
+
+    @property
+    def leases(self) -> Leases:
+        """Those by which it orders."""
+        return self._leases
+
+    def waiting_steps(self) -> list[Step]:
+        """Steps that have not started, in plan order."""
+        return self._ready.waiting_steps()
+
+    def withdraw(self, name: str, why: str) -> None:
+        """Start no step of an object any more; what depends on one is skipped."""
+        withdrawn, skipped = self._ready.withdraw(name)
+        for step in withdrawn:
+            self._tell(StepOutcome(step.id, StepState.WITHDRAWN, why))
+        self._skip(skipped)
 
     def stop(self, reason: str) -> None:
         """Start no more steps; those that run are finished. The first reason counts."""
@@ -142,12 +168,13 @@ class PlanRun:
             return ApplyOutcome(
                 ticket.apply_id, ticket.plan_id, refused=f"the plan cannot be recorded: {error}"
             )
-        async with self._leases.kept():
+        async with nullcontext() if self._beside is not None else self._leases.kept():
             hosts = {host for step in plan.steps for host in (step.host, *step.leases)}
             await self._leases.acquire(hosts, self._site.states)
             refused = self._leases.taken_over
             if not refused:
                 await self._run_steps()
+            self.ended.set()
         outcome = ApplyOutcome(ticket.apply_id, ticket.plan_id, self._outcomes, self._interrupted, refused)
         return self._record_end(outcome)
 

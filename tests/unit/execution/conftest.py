@@ -83,6 +83,7 @@ class Bench:
             store=fields.pop("store", self.store),
             watcher=self.lines,
             limits=fields.pop("limits", RunLimits()),
+            beside=fields.pop("beside", None),
         )
 
     def apply(self, plan: Plan, **fields: Any) -> ApplyOutcome:

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.execution.ready import ReadySet
 from reconciler.execution.run import PlanRun, RunLimits
-from reconciler.model.outcome import StepState
+from reconciler.model.outcome import ApplyOutcome, StepState
 from reconciler.model.plan import Step
 from reconciler.store.journal import ShownFrom
 from tests.fakes.fleet import uuid_of
@@ -279,3 +279,40 @@ def test_the_store_knows_from_which_facts_on_a_result_shows(bench: Bench) -> Non
     known = bench.store.journal.results_beyond({agent.ledger_id: before.generation})
     assert known == (ShownFrom(agent.ledger_id, "vm/a", agent.generation),)
     assert agent.generation > before.generation
+
+
+def test_the_waiting_steps_of_an_object_can_be_withdrawn_while_the_rest_goes_on(bench: Bench) -> None:
+    bench.script("1", seconds=5.0)
+    plan = make_plan(
+        make_step("1"), make_step("2", "1"), make_step("3", "2"), make_step("4", "~2"), make_step("5")
+    )
+
+    async def withdraw(run: PlanRun) -> None:
+        await asyncio.sleep(1)
+        assert [step.object for step in run.waiting_steps()] == ["vm/2", "vm/3", "vm/4"]
+        run.withdraw("vm/2", "it failed meanwhile")
+        run.withdraw("vm/1", "it runs already, so nothing is left to withdraw")
+
+    outcome = bench.apply(plan, during=withdraw)
+
+    assert states(outcome) == {
+        "1": "succeeded", "2": "withdrawn", "3": "skipped", "4": "succeeded", "5": "succeeded",
+    }  # fmt: skip
+    assert outcome.steps["vm/3#resume"].cause == "vm/2#resume"
+    assert not outcome.achieved
+
+
+def test_a_run_beside_another_orders_by_the_others_leases_and_leaves_them_to_it(bench: Bench) -> None:
+    bench.script("1", seconds=20.0)
+    second: list[ApplyOutcome] = []
+
+    async def restart(run: PlanRun) -> None:
+        await asyncio.sleep(1)
+        other = bench.plan_run(make_plan(make_step("2", protective=True)), "a2", beside=run)
+        second.append(await other.run())
+
+    outcome = bench.apply(make_plan(make_step("1")), during=restart)
+
+    assert outcome.achieved
+    assert second[0].achieved
+    assert bench.effects == ["1", "2"]
