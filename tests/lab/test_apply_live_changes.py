@@ -93,6 +93,9 @@ def test_the_running_guest_sees_the_change(estate: Estate, vm: str, case: str) -
     estate.report(vm, accept)
     estate.assert_undisturbed(vm, before)
     estate.assert_settled()
+    record, declared = estate.record(vm), estate.documents[vm]["spec"]
+    assert record.pci.keys() == record.macs.keys(), "every card has its address for good"
+    assert record.disks == tuple(f"disk/{one['disk']}" for one in declared["disks"])
 
 
 def test_a_cable_is_pulled_and_plugged_into_another_network(estate: Estate, vm: str) -> None:
