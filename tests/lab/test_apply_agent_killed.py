@@ -86,3 +86,26 @@ def test_an_order_sent_while_its_agent_is_down_is_carried_out_once_it_is_back(es
     assert estate.homes(vm) == []
     estate.assert_undisturbed(stay, before)
     estate.assert_settled()
+
+
+def test_a_disk_that_could_not_be_unplugged_before_the_agent_died_stays_in_the_record(estate: Estate) -> None:
+    estate.declare("Disk", "kept", storageDomain="shared", size="8Mi")
+    vm = estate.declare_vm("keeps", placement={"hosts": ["h1"]})
+    both = [{"disk": "keeps-root"}, {"disk": "kept"}]
+    estate.change(vm, disks=both)
+    estate.apply()
+    before = estate.see(vm)
+    estate.virsh("h1", "suspend", estate.uuid(vm))  # its guest lets go of nothing now
+    estate.change(vm, disks=both[:1])
+    process = estate.apply_in_background()
+    wait_for(lambda: f"(detach-disk of {vm})" in estate.agent_log("h1"), "the detachment", 60)
+    kill_agent(estate.lab, "h1")
+    start_agent(estate.lab, "h1")
+    finish(process, (4,))
+    assert estate.record(vm).disks == ("disk/keeps-root", "disk/kept")
+
+    estate.virsh("h1", "resume", estate.uuid(vm))
+    estate.apply_until_settled()
+    assert estate.record(vm).disks == ("disk/keeps-root",)
+    estate.assert_undisturbed(vm, before)
+    estate.assert_settled()
