@@ -127,7 +127,8 @@ def _existing(context: DiffContext, disk: Disk, seen: DiskObservation) -> Iterat
             "put the image back from a backup; or declare a new disk under another name",
         )
         return
-    if not seen.volume.legal:
+    in_place = seen.storage_domain == context.desired.storage_domains[disk.storage_domain].uuid
+    if not seen.volume.legal and in_place:
         yield Change(disk.meta.id, Verb.CREATE, (Reason("half-made", seen.image),))
         return
     refused = tuple(_refused(context, disk, seen))
