@@ -16,8 +16,16 @@ from tests.laws.worlds import OPTIONS, History, histories, quiet_histories
 from tests.scenarios.stage import Stage, carry_out, carry_out_step
 
 MOST_PASSES = 4
-NEEDS_OTHERS_GONE = ("Memory dropped", "no room", "cannot be renamed", "it is to get", "used by a guest")
-"""What waits for guests that this very plan stops, moves or restarts: the next plan finds them gone."""
+NEEDS_OTHERS_GONE = (
+    "Memory dropped",
+    "no room",
+    "cannot be renamed",
+    "it is to get",
+    "used by a guest",
+    "holds disks",
+)
+"""What waits for guests that this very plan stops, moves or restarts, or disks that it removes: the next plan finds them
+gone."""
 
 
 def shuffled(plan: Plan, seed: int) -> list[Step]:
