@@ -1,5 +1,14 @@
 """References: every one leads to an object that is declared, in the same data center, namespace and cluster."""
 
+from pathlib import Path
+
+from reconciler.desired.declarations import read_declarations
+from reconciler.desired.read import read_paths
+from reconciler.desired.references import list_raw_references, list_references
+from reconciler.desired.suggestions import Suggestions
+from reconciler.model.names import Kind, namespace_of
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "manifests"
 OTHER = """\
 apiVersion: ostler.dev/v1alpha1
 kind: DataCenter
@@ -289,3 +298,28 @@ def test_ten_thousand_dangling_references_take_no_minutes(load_farm):
     loaded = load_farm(documents)
 
     assert len(loaded.problems) == 10_000
+
+
+def test_a_malformed_object_still_has_its_references_checked(load_farm, thing):
+    loaded = load_farm(
+        thing("VirtualMachine", "web-1", "cluster: mian\nmemroy: 1Gi\nnics: [{name: nic1, network: vmms}]")
+    )
+
+    assert [problem.field for problem in loaded.problems] == [
+        "spec.cluster",
+        "spec.memory",
+        "spec.memroy",
+        "spec.nics[0].network",
+    ]
+
+
+def test_references_are_the_same_read_raw_or_from_the_object():
+    """One table names the fields of malformed manifests, code those of others."""
+    documents = read_paths([str(EXAMPLES)], None).documents
+    found = read_declarations(documents, Suggestions()).by_id.values()
+    assert {one.kind for one in found} == set(Kind)
+    for one in found:
+        assert one.declared is not None
+        typed = list_references(one.declared, one.belongs_to)
+        raw = list_raw_references(one.kind, one.document.value, namespace_of(one.id))
+        assert sorted(typed, key=str) == sorted(raw, key=str), one.id
