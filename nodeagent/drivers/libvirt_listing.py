@@ -23,7 +23,9 @@ HANGING_MS = 900
 MOST_WAITING = 6
 """Of libvirtd's twenty workers (max_workers) at most so many may be lost to guests that hang."""
 
-PROBE_GROUPS = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_DIRTYRATE
+PROBE_GROUPS = (
+    libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_DIRTYRATE
+)
 ANSWERED = "dirtyrate.calc_status"
 """Only a QEMU that answered its monitor has this statistic; it costs one cheap question."""
 
@@ -126,7 +128,7 @@ def _list(link: Any, stats: Stats) -> list[GuestRow]:
 def _row(domain: Any, uuid: str, stats: dict[str, Any]) -> GuestRow | None:
     """One row; None for a domain that went away while it was looked at, unknown where libvirt refuses to tell."""
     try:
-        state, reason = domain.state()
+        state, reason = _probed_state(stats) or domain.state()
         pause_reason = PAUSE_REASONS.get(reason, "other") if state == libvirt.VIR_DOMAIN_PAUSED else ""
         return GuestRow(
             uuid=uuid,
@@ -143,6 +145,13 @@ def _row(domain: Any, uuid: str, stats: dict[str, Any]) -> GuestRow | None:
         if is_link_failure(error):
             raise
         return GuestRow(uuid=uuid, name=domain.name(), running=True, state="unknown")
+
+
+def _probed_state(stats: dict[str, Any]) -> tuple[int, int] | None:
+    """State and reason of a guest that answered the bulk call: one question less for each."""
+    if ANSWERED not in stats or "state.state" not in stats:
+        return None
+    return stats["state.state"], stats.get("state.reason", 0)
 
 
 def read_state(domain: Any) -> tuple[GuestState, str]:
