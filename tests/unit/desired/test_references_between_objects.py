@@ -307,7 +307,6 @@ def test_a_malformed_object_still_has_its_references_checked(load_farm, thing):
 
     assert [problem.field for problem in loaded.problems] == [
         "spec.cluster",
-        "spec.memory",
         "spec.memroy",
         "spec.nics[0].network",
     ]
