@@ -57,7 +57,22 @@ def _doubt_of_presence(
             f"it runs on {' and '.join(hosts)} at once",
             "stop the wrong one with virsh destroy on its host, then check its disks",
         )
+    strays = [one for one in seen.doubts if _has_process(context, one, seen)]
+    if seen.presence is Presence.RUNNING and strays:
+        return Blocked(
+            name,
+            f"it runs on {seen.host}, and {' and '.join(strays)} has a QEMU process of it that libvirt does not list",
+            "look there with ps, end what should not run, then check its disks",
+        )
     return None
+
+
+def _has_process(context: DiffContext, host: str, seen: VmObservation) -> bool:
+    """Whether a QEMU of the VM lives there that libvirt there does not list, though it listed all its guests."""
+    known = context.observed.hosts.get(host)
+    if known is None or known.state is None or not known.answering or not known.state.guests_complete:
+        return False
+    return seen.uuid in known.state.processes
 
 
 def _doubted(
@@ -107,7 +122,7 @@ def describe_doubt(context: DiffContext, doubt: str, seen: VmObservation | None 
     state = host.state if host else None
     if state is not None and not state.guests_complete:
         return f"{doubt} did not list all its guests"
-    if state is not None and seen is not None and seen.uuid in state.processes:
+    if seen is not None and _has_process(context, doubt, seen):
         return f"{doubt} has a QEMU process of it that libvirt does not list"
     return f"{doubt} may be about to run it"
 
