@@ -1,6 +1,6 @@
 """Turns an observation into texts for people: what we do not know or cannot believe, and what that keeps undecided.
 
-Called by whoever shows a plan or an observation. Nothing is decided here: presence and doubts say the same to stages.
+Called by `ostler observe`. Nothing is decided here: presence and doubts say the same to stages.
 """
 
 from collections.abc import Iterable, Iterator

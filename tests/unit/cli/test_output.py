@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.output import ListFormat, print_rows
+from tests.unit.cli.conftest import Desk
 
 ROWS = [("vm/web-1", "running", "a note that is far too long for a narrow terminal " * 3)]
 ROOT = Path(__file__).parents[3]
@@ -77,3 +78,16 @@ def test_a_fault_of_our_own_is_told_in_one_line_with_its_traceback_in_a_file(tmp
     assert len(done.stderr.splitlines()) == 1
     assert "ZeroDivisionError" in done.stderr
     assert "Traceback" in next(tmp_path.glob("ostler-fault-*")).read_text()
+
+
+def test_an_observation_says_what_is_not_known(applied: Desk, tmp_path: Path) -> None:
+    file = str(tmp_path / "observed.json")
+    whole = applied("observe", "-f", "--out", file)
+    assert (whole.status, whole.err) == (0, "")
+    applied.world.hosts["host/h1"].reachable = False
+
+    lacking = applied("observe", "-f", "--out", file)
+
+    assert lacking.status == 3
+    assert "host/h1: it has" in lacking.err
+    assert "so it is not known whether it runs" in lacking.err
