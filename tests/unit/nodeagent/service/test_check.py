@@ -16,6 +16,7 @@ from nodeagent.drivers import nicowners
 from nodeagent.drivers.netlink import Link, Links
 from nodeagent.errors import DriverError
 from nodeagent.operations.contract import HostPaths
+from nodeagent.wire.facts import HostCapabilities
 from reconciler.pki.authority import create_authorities
 from reconciler.pki.export import write_agent_files
 
@@ -39,8 +40,9 @@ class FakeHypervisor:
         return tuple(self.rows)
 
 
-def offering(*, kvm, qemu):
-    return SimpleNamespace(read=lambda: SimpleNamespace(kvm=kvm, qemu=qemu))
+def offering(*, kvm, halts=False):
+    offer = HostCapabilities(2**33, 4, 4, 1, kvm, qemu="7.2.9", halts_to_migrate=halts)
+    return SimpleNamespace(read=lambda: offer)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def certificates(tmp_path_factory):
 
 @pytest.fixture
 def scene(tmp_path, certificates):
-    capabilities = offering(kvm=True, qemu="7.2.9")
+    capabilities = offering(kvm=True)
     links = SimpleNamespace(read=lambda: {"eth1": Link(2, "eth1", "", 1500, True)})
     return Scene(
         HostPaths(tmp_path, tmp_path / "mounts"),
@@ -71,11 +73,11 @@ def findings(scene, topic):
 
 def test_a_host_without_working_kvm_is_warned_of(scene):
     assert findings(scene, "kvm") == []
-    slow = replace(scene, capabilities=offering(kvm=False, qemu="7.2.9"))
+    slow = replace(scene, capabilities=offering(kvm=False, halts=True))
     (level, summary), *_ = findings(slow, "kvm")
     assert level == "warning"
     assert "stand still while they migrate" in summary
-    mended = replace(scene, capabilities=offering(kvm=False, qemu="9.0.2"))
+    mended = replace(scene, capabilities=offering(kvm=False))
     assert "stand still" not in findings(mended, "kvm")[0][1]
 
 
