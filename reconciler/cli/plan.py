@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.dumping import dump_pass
 from reconciler.cli.files import write_file
 from reconciler.cli.loading import check_sizes, load_data_center
 from reconciler.cli.passes import make_pass
@@ -60,6 +61,10 @@ def plan(
         PlanFormat, typer.Option("--output", "-o", help="text, json, markdown or html.")
     ] = PlanFormat.TEXT,
     out: Annotated[Path | None, typer.Option("--out", help="Write the plan file here.")] = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option("--dump", help="Write every value between manifests and plan into this directory."),
+    ] = None,
     fail_on: Annotated[
         str, typer.Option("--fail-on", help="Exit 3 if a step disturbs like this, e.g. power-off,data-loss.")
     ] = "",
@@ -81,6 +86,8 @@ def plan(
     done = make_pass(desired, observed, PassOptions(allow_prune=allow_prune, signs=can_sign()))
     check_sizes(desired, done.reports, loaded.places)
     made = done.plan
+    if dump is not None:
+        dump_pass(dump, done)
     if out is not None:
         sources = [one if one == "-" else str(Path(one).absolute()) for one in file]
         write_file(out, encode_plan(made, sources))

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodeagent.wire.codec import convert, decode, encode, to_plain
+from reconciler.cli.dumping import ARROWS
 from reconciler.model.desired import Desired
 from reconciler.model.reports import Reports
 from reconciler.pipeline import run_pass
@@ -58,6 +59,16 @@ def test_a_previous_pass_saves_work_and_changes_nothing(history: History):
     assert planned(desired, reports, run_pass(desired, reports, previous, OPTIONS)) == planned(
         desired, reports
     )
+
+
+@given(histories())
+def test_every_value_between_manifests_and_plan_can_be_written_and_read_back(history: History):
+    desired = history.desired()
+    done = run_pass(desired, history.stage().observe(desired), None, OPTIONS)
+
+    for name in ARROWS:
+        value = getattr(done, name)
+        assert decode(encode(value), type(value)) == value, name
 
 
 @given(histories())

@@ -91,3 +91,12 @@ def test_an_observation_says_what_is_not_known(applied: Desk, tmp_path: Path) ->
     assert lacking.status == 3
     assert "host/h1: it has" in lacking.err
     assert "so it is not known whether it runs" in lacking.err
+
+
+def test_every_value_on_the_way_to_a_plan_can_be_kept(desk: Desk, tmp_path: Path) -> None:
+    assert desk("plan", "-f", "--dump", str(tmp_path / "dump")).status == 2
+
+    names = [path.name for path in sorted((tmp_path / "dump").iterdir())]
+    assert names[0] == "1-desired.json"
+    assert names[-1] == "7-plan.json"
+    assert desk("plan", "-f", "--dump", "/dev/null/no").status == 1
