@@ -34,7 +34,6 @@ crds: ## crds/ from the schemas
 
 docs: ## generated pages: the plan's schema, the agent's API, the manifests' reference
 	$(PYTHON) scripts/check_generated.py --write
-	.venv/bin/ostler-agent describe > docs/agent-api.json
 
 fmt: ## format
 	.venv/bin/ruff format reconciler nodeagent tests

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,9 +23,11 @@ def find_faults() -> list[str]:
             faults.append(f"crds/{name} is stale: make crds")
     wanted = {path.name for path in (ROOT / "crds").glob("*.yaml")} - set(render_crds())
     faults += [f"crds/{name} belongs to no kind: remove it" for name in sorted(wanted)]
-    schema = json.dumps(plan_schema(), indent=2, sort_keys=True) + "\n"
-    if (ROOT / "docs/plan.schema.json").read_text(encoding="utf-8") != schema:
-        faults.append("docs/plan.schema.json is stale: make docs")
+    faults += [
+        f"docs/{name} is stale: make docs"
+        for name, text in render_pages().items()
+        if (ROOT / "docs" / name).read_text(encoding="utf-8") != text
+    ]
     for page in sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))):
         for target in LINK.findall(page.read_text(encoding="utf-8")):
             if not (page.parent / target).exists():
@@ -32,12 +35,26 @@ def find_faults() -> list[str]:
     return faults
 
 
+def render_pages() -> dict[str, str]:
+    """The generated pages of docs/ by file name."""
+    reference = (ROOT / "docs/manifests.md").read_text(encoding="utf-8")
+    return {
+        "plan.schema.json": json.dumps(plan_schema(), indent=2, sort_keys=True) + "\n",
+        "manifests.md": replace_reference(reference),
+        "agent-api.json": _describe_agent(),
+    }
+
+
+def _describe_agent() -> str:
+    """What `ostler-agent describe` prints."""
+    agent = Path(sys.executable).with_name("ostler-agent")
+    return subprocess.run([agent, "describe"], check=True, capture_output=True, text=True).stdout
+
+
 def write_pages() -> None:
     """Makes the generated pages anew."""
-    schema = json.dumps(plan_schema(), indent=2, sort_keys=True) + "\n"
-    (ROOT / "docs/plan.schema.json").write_text(schema, encoding="utf-8")
-    page = ROOT / "docs/manifests.md"
-    page.write_text(replace_reference(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, text in render_pages().items():
+        (ROOT / "docs" / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
