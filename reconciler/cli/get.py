@@ -55,6 +55,8 @@ def get(
 def _vms(done: Pass) -> Rows:
     """VMs: state, host, size, what is in the way or pending."""
     blocked = {one.object: one.reason for one in done.plan.blocked}
+    alerts = {one.object: one.what for one in done.plan.alerts}
+    waits = {one.object: one.reason for one in done.plan.deferred if not one.fields}
     pending = {one.object: ",".join(field.field for field in one.fields) for one in done.plan.deferred}
     rows: Rows = []
     for name, vm in done.desired.vms.items():
@@ -64,7 +66,9 @@ def _vms(done: Pass) -> Rows:
         state = guest.state if guest else (seen.presence if seen else unknown).value
         uuid = done.identities.vms[name]
         run = seen.record.run if seen and seen.record else None
-        notes = blocked.get(name, "") or (f"pending: {pending[name]}" if name in pending else "")
+        notes = alerts.get(name) or blocked.get(name) or waits.get(name) or ""
+        if not notes and name in pending:
+            notes = f"pending: {pending[name]}"
         rows.append(
             (name, state, (seen.host if seen else None) or "-", str(vm.cpu.vcpus), format_bytes(vm.memory_bytes),
              vm.run_policy.value, uuid, str(run.number) if run else "-", notes)
@@ -73,7 +77,8 @@ def _vms(done: Pass) -> Rows:
 
 
 def _hosts(done: Pass) -> Rows:
-    """Hosts: status, guests, memory."""
+    """Hosts: status, guests, memory, what to see to."""
+    alerts = {one.object: one.what for one in done.plan.alerts}
     rows: Rows = []
     for name, host in done.desired.hosts.items():
         seen = done.observed.hosts.get(name)
@@ -84,7 +89,7 @@ def _hosts(done: Pass) -> Rows:
         guests = str(len(state.guests)) if state else "-"
         memory = format_bytes(state.capabilities.memory_bytes) if state else "-"
         rows.append((name, status, guests, memory, f"{host.address}:{host.port}", host.cluster, host.uuid,
-                     state.agent_version if state else "-"))  # fmt: skip
+                     state.agent_version if state else "-", alerts.get(name, "")))  # fmt: skip
     return rows
 
 
@@ -159,7 +164,7 @@ def _data_centers(done: Pass) -> Rows:
 
 LISTINGS: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Pass], Rows]]] = {
     "vm": (("vm", "state", "host", "vcpus", "memory", "run policy", "uuid", "run", "notes"), ("uuid", "run", "run policy"), _vms),
-    "host": (("host", "status", "guests", "memory", "address", "cluster", "uuid", "agent"), ("uuid", "agent"), _hosts),
+    "host": (("host", "status", "guests", "memory", "address", "cluster", "uuid", "agent", "notes"), ("uuid", "agent"), _hosts),
     "disk": (("disk", "state", "size", "taken", "format", "allocation", "domain", "uuid"), ("uuid", "allocation"), _disks),
     "network": (("network", "bridge", "mtu", "hosts"), (), _networks),
     "storagedomain": (("domain", "type", "role", "hosts", "free", "path", "uuid", "notes"), ("uuid",), _storage),

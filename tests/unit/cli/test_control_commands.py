@@ -149,3 +149,21 @@ def test_other_shells_get_a_script_with_every_command(desk: Desk, shell: str) ->
 
     assert result.status == 0
     assert all(word in result.out for word in ("takeover", "migrate", "data-center"))
+
+
+def test_a_restart_that_keeps_failing_is_not_given_up_and_stands_in_every_list(applied: Desk) -> None:
+    guest = applied.guest("vm/web-1").config
+    applied.world.hosts[str(applied.where("vm/web-1"))].lose_guest(guest.uuid, "crashed")
+    applied.faults.failing = {(host, "start-vm"): MOST_FAILURES for host in applied.world.hosts}
+    for _ in range(MOST_FAILURES):
+        assert applied("apply", "-f", "--yes").status == 4
+
+    planned = applied("plan", "-f")
+
+    assert planned.status == 2, "the sixth attempt is planned like the first"
+    assert "its restart keeps failing: start-vm fails by script" in planned.out
+    assert "its restart keeps failing" in applied("get", "vms", "-f").out
+    assert "Alert" in applied("history", "vm/web-1").out
+    applied.faults.failing.clear()
+    assert applied("apply", "-f", "--yes").status == 0
+    assert "failing" not in applied("get", "vms", "-f").out
