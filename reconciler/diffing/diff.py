@@ -7,6 +7,7 @@ from nodeagent.wire.records import DiskRecord
 from reconciler.diffing.abilities import find_abilities
 from reconciler.diffing.bridges import block_renames, bridges_in_use, effective_bridges
 from reconciler.diffing.context import DiffContext, Finding, find_having, find_workers, master_of
+from reconciler.diffing.hostids import assign_host_ids
 from reconciler.diffing.hosts import diff_host
 from reconciler.diffing.purges import diff_purges
 from reconciler.diffing.records import MacLedger, disk_record, used_macs
@@ -55,6 +56,7 @@ def diff_data_center(
         abilities=find_abilities(desired, observed),
         having=find_having(desired, observed),
     )
+    context = replace(context, host_ids=assign_host_ids(context))
     vanished = find_vanished(context)
     mass = block_mass_removal(context, vanished, allow_prune)
     if mass is not None:

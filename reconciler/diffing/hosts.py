@@ -11,6 +11,7 @@ from reconciler.diffing.context import (
     objection_to_letting_go,
 )
 from reconciler.diffing.fields import effect_of
+from reconciler.diffing.hostids import objection_to_connecting
 from reconciler.model.bridges import obstacle_to_network
 from reconciler.model.change import Blocked, Change, Deferred, FieldChange, Reason, Verb
 from reconciler.model.desired import Host
@@ -77,12 +78,19 @@ def _storage(context: DiffContext, host: Host, state: HostState) -> Iterator[Fin
         for domain in context.desired.storage_domains.values()
         if domain.host in (None, host.meta.id)
     }
-    for uuid, domain in wanted.items():
-        if (uuid not in connected or state.host_id is None) and objection_to_domain(context, domain) is None:
-            yield Change(
-                host.meta.id, Verb.CONNECT, (Reason("storage-on-every-host", domain.meta.id),),
-                host=host.meta.id, subject=domain.meta.id,
-            )  # fmt: skip
+    lacking = [
+        domain
+        for uuid, domain in wanted.items()
+        if (uuid not in connected or state.host_id is None) and objection_to_domain(context, domain) is None
+    ]
+    without_id = objection_to_connecting(context, host) if lacking else None
+    if without_id is not None:
+        yield without_id
+    for domain in lacking if without_id is None else ():
+        yield Change(
+            host.meta.id, Verb.CONNECT, (Reason("storage-on-every-host", domain.meta.id),),
+            host=host.meta.id, subject=domain.meta.id,
+        )  # fmt: skip
     in_use = {disk.storage_domain for guest in state.guests if guest.config for disk in guest.config.disks}
     for one in state.storage:
         if one.uuid in wanted or _is_blocked(context, one.uuid):

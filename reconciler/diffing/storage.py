@@ -15,13 +15,12 @@ from reconciler.diffing.context import (
     workers_of,
 )
 from reconciler.diffing.fields import effect_of
+from reconciler.diffing.hostids import pool_out_of_reach
 from reconciler.diffing.records import disk_record
 from reconciler.model.change import Blocked, Change, Effect, FieldChange, Reason, Verb
 from reconciler.model.desired import Disk, StorageDomain
 from reconciler.model.observed import DiskObservation
 from reconciler.model.quantities import format_bytes
-
-MAX_HOST_ID = 250
 
 
 def diff_storage_domain(context: DiffContext, domain: StorageDomain) -> Iterator[Finding]:
@@ -40,29 +39,15 @@ def diff_storage_domain(context: DiffContext, domain: StorageDomain) -> Iterator
 
 
 def diff_pool(context: DiffContext, made: frozenset[str]) -> PoolRecord | None:
-    """The pool's record as it should be: an id for every host that is to connect, the domains that there are.
+    """The pool's record as it should be: the ids of hosts, the domains that there are.
 
-    None if it stays, or is there and cannot be read. made: uuids of the domains that this plan makes. Ids are the
-    lowest free ones from 1 to 250, in order of host ids; none is taken back here.
+    None if it stays, or is there and cannot be read. made: uuids of the domains that this plan makes.
     """
-    if context.master is None or _pool_out_of_reach(context, context.master):
+    if context.master is None or pool_out_of_reach(context):
         return None
     old = context.observed.pool or PoolRecord(context.desired.data_center.uuid, 0)
-    ids = dict(old.host_ids)
-    free = iter(sorted(set(range(1, MAX_HOST_ID + 1)) - set(ids.values())))
-    for _, state in context.answering_hosts():
-        if state.host_uuid not in ids:
-            number = next(free, None)
-            if number is not None:
-                ids[state.host_uuid] = number
-    wanted = replace(old, host_ids=ids, domains=_listed_domains(context, old, made))
+    wanted = replace(old, host_ids=dict(context.host_ids), domains=_listed_domains(context, old, made))
     return None if wanted == context.observed.pool else replace(wanted, revision=old.revision + 1)
-
-
-def _pool_out_of_reach(context: DiffContext, master: str) -> bool:
-    """Whether there is a master domain whose pool record nobody could read."""
-    unread = context.observed.pool is None and not domain_readable(context, master)
-    return unread and domain_exists(context, master)
 
 
 def _listed_domains(context: DiffContext, old: PoolRecord, made: frozenset[str]) -> dict[str, str]:

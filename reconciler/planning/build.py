@@ -8,7 +8,7 @@ from reconciler.model.observed import Observed
 from reconciler.model.placement import Placement
 from reconciler.model.plan import Basis, Plan, Step
 from reconciler.planning.basis import basis_of
-from reconciler.planning.context import PlanContext, plan_context
+from reconciler.planning.context import PlanContext, PlanningError, plan_context
 from reconciler.planning.graph import StepCycleError, sort_steps
 from reconciler.planning.ordering import display_key, order_steps
 from reconciler.planning.rules.disks import plan_disks
@@ -55,8 +55,14 @@ def build_plan(
 
 
 def _decide(context: PlanContext) -> tuple[Step, ...]:
-    """All steps, by topic, without order."""
-    return tuple(step for topic in TOPICS for step in topic(context))
+    """All steps, by topic, without order. Raises PlanningError if a change leads to none: it would never happen, and
+    nobody would be told."""
+    steps = tuple(step for topic in TOPICS for step in topic(context))
+    planned = {(step.object, step.because) for step in steps}
+    for change in context.changes.changes:
+        if (change.object, change.because) not in planned:
+            raise PlanningError(f"no rule says how to {change.verb} {change.object} {change.subject or ''}")
+    return steps
 
 
 def _limits(desired: Desired, steps: Iterable[Step]) -> dict[str, int]:

@@ -10,7 +10,8 @@ from nodeagent.wire.records import Intent, Run, RunHost, VolumeFacts
 from reconciler.model.desired import Desired
 from reconciler.model.intents import add_intent, run_number
 from reconciler.model.quantities import parse_bytes
-from reconciler.model.reports import HostOffProof
+from reconciler.model.reports import HostOffProof, StorageReport
+from reconciler.observing.proofs import find_open_runs
 from reconciler.simulation.host import SimulatedGuest
 from reconciler.simulation.storage import SimulatedStorage
 from tests.scenarios.manifests import CaseError
@@ -74,8 +75,10 @@ def _status(status: str) -> Callable[..., None]:
 
 
 def _prove(kind: str) -> Callable[..., None]:
-    def prove(stage: Stage, _desired: Desired, host: str) -> None:
-        stage.proofs.append(HostOffProof(host, kind, reference="ticket-7"))  # type: ignore[arg-type]
+    def prove(stage: Stage, desired: Desired, host: str) -> None:
+        seen = [StorageReport(one.uuid, None, contents=one.contents()) for one in stage.world.storage.values()]
+        named = find_open_runs(desired.data_center.uuid, seen).get(stage.world.hosts[host].uuid, ())
+        stage.proofs.append(HostOffProof(host, kind, tuple(sorted(named)), "ticket-7"))  # type: ignore[arg-type]
 
     return prove
 
@@ -227,6 +230,15 @@ def _member(stage: Stage, _desired: Desired, name: str) -> None:
     domain.pool = replace(domain.pool, host_ids={**domain.pool.host_ids, made_up_uuid(name): 200})
 
 
+def _all_host_ids_taken(stage: Stage, _desired: Desired) -> None:
+    """The pool gave every id that was left to hosts that no manifest names."""
+    domain = master(stage)
+    assert domain.pool is not None
+    left = sorted(set(range(1, 251)) - set(domain.pool.host_ids.values()))
+    taken = {made_up_uuid(f"old-h{number}"): number for number in left}
+    domain.pool = replace(domain.pool, host_ids={**domain.pool.host_ids, **taken})
+
+
 def _incomplete(stage: Stage, _desired: Desired, host: str) -> None:
     stage.incomplete.add(host)
 
@@ -303,6 +315,7 @@ EVENTS: dict[str, Callable[..., None]] = {
     "close-run": _close_run,
     "wish": _wish,
     "member": _member,
+    "all-host-ids-taken": _all_host_ids_taken,
     "incomplete": _incomplete,
     "impostor": _impostor,
     "swap": _swap,

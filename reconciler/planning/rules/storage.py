@@ -15,7 +15,7 @@ from reconciler.model.change import Reason, Verb
 from reconciler.model.desired import StorageDomain
 from reconciler.model.names import name_of
 from reconciler.model.plan import Estimate, Step
-from reconciler.planning.context import PlanContext
+from reconciler.planning.context import PlanContext, PlanningError
 from reconciler.planning.steps import make_step
 
 MOUNT_TIMEOUT_MS = 120_000
@@ -120,7 +120,7 @@ def _connections(context: PlanContext) -> Iterator[Step]:
         domain = context.desired.storage_domains[subject]
         number = ids.get(context.desired.hosts[host].uuid) or _own_host_id(context, host)
         if number is None:
-            continue
+            raise PlanningError(f"{host} is to connect {subject} and has no host id")
         yield make_step(
             change,
             ConnectStorageDomain(

@@ -1,0 +1,96 @@
+"""Who holds which host id of the storage pool: given when a host is to connect, given back once nothing can need it.
+
+A host that holds an id counts as one that may run VMs, so an id is taken away only from a host that cannot.
+"""
+
+from collections.abc import Mapping
+
+from reconciler.diffing.context import DiffContext, domain_exists, domain_readable
+from reconciler.model.change import Blocked, Deferred
+from reconciler.model.desired import Host
+from reconciler.model.observed import HostObservation, Observed
+
+MAX_HOST_ID = 250
+
+
+def assign_host_ids(context: DiffContext) -> dict[str, int]:
+    """Host ids by host uuid as they should be: those that stay, and the lowest free ones, in order of host ids, for
+    hosts that answer and have none. A host beyond the 250th gets none."""
+    held = context.observed.pool.host_ids if context.observed.pool else {}
+    gone = _given_back(context, held)
+    ids = {uuid: number for uuid, number in held.items() if uuid not in gone}
+    free = iter(sorted(set(range(1, MAX_HOST_ID + 1)) - set(ids.values())))
+    for _, state in context.answering_hosts():
+        if state.host_uuid not in ids and (number := next(free, None)) is not None:
+            ids[state.host_uuid] = number
+    return ids
+
+
+def pool_out_of_reach(context: DiffContext) -> bool:
+    """Whether there is a master domain whose pool record nobody could read."""
+    master = context.master
+    if master is None or context.observed.pool is not None:
+        return False
+    return not domain_readable(context, master) and domain_exists(context, master)
+
+
+def objection_to_connecting(context: DiffContext, host: Host) -> Blocked | Deferred | None:
+    """Why a host cannot connect storage: it has no host id, and can be given none now."""
+    name = host.meta.id
+    if not pool_out_of_reach(context):
+        if host.uuid in context.host_ids:
+            return None
+        return Blocked(
+            name,
+            f"all {MAX_HOST_ID} host ids are taken by {_name_holders(context)}",
+            "take the manifests of hosts away that are gone for good, and confirm that each is off: "
+            "`ostler host confirm-off`; their ids are given back",
+        )
+    remembering = {seen.id for seen, state in context.answering_hosts() if state.host_id is not None}
+    if name in remembering:
+        return None
+    reason = "the pool's record could not be read, so it cannot be given a host id"
+    if remembering:
+        return Deferred(name, reason, "a host that has one has connected the domain with the records")
+    return Blocked(name, reason, "bring a host back that was connected to storage before")
+
+
+def _name_holders(context: DiffContext) -> str:
+    """`2 declared hosts and 248 that no manifest declares (host/…, host/…, …)`."""
+    declared = {host.uuid for host in context.desired.hosts.values()}
+    strange = sorted(uuid for uuid in context.host_ids if uuid not in declared)
+    ours = len(context.host_ids) - len(strange)
+    if not strange:
+        return f"{ours} declared hosts"
+    named = ", ".join(f"host/{uuid}" for uuid in strange[:3]) + (", …" if len(strange) > 3 else "")
+    return f"{ours} declared hosts and {len(strange)} that no manifest declares ({named})"
+
+
+def _given_back(context: DiffContext, held: Mapping[str, int]) -> frozenset[str]:
+    """Uuids of hosts without a manifest that are done with storage, while all records say that no VM needs them.
+
+    A proof may be older than a run, so it does not do alone: no open run may name the host.
+    """
+    observed = context.observed
+    declared = {host.uuid for host in context.desired.hosts.values()}
+    strange = held.keys() - declared
+    if not strange or not observed.records_read:
+        return frozenset()
+    hosts = {one.uuid: one for one in observed.hosts.values() if one.uuid in strange}
+    done = {uuid for uuid, host in hosts.items() if host.id in observed.off or _has_let_go(host)}
+    return frozenset(done - _named_in_runs(observed)) if done else frozenset()
+
+
+def _has_let_go(host: HostObservation) -> bool:
+    """Whether a host answered in maintenance, without guests, and with all storage disconnected."""
+    state = host.state
+    if not host.answering or state is None:
+        return False
+    quiet = state.maintenance and state.guests_complete
+    return quiet and not (state.guests or state.processes or state.storage)
+
+
+def _named_in_runs(observed: Observed) -> set[str]:
+    """Uuids of the hosts that open runs name."""
+    runs = (vm.record.run for vm in observed.vms.values() if vm.record is not None)
+    return {host.uuid for run in runs if run is not None and run.closed is None for host in run.hosts}
