@@ -107,7 +107,8 @@ def take_turn(estate: Estate, work: Callable[[], object]) -> Turn:
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     used.subtract(before)
     used["command"] = ended.ru_utime + ended.ru_stime - children.ru_utime - children.ru_stime
-    assert running(estate) == VMS, f"{running(estate)} guests run"
+    found = running(estate)
+    assert found == VMS, f"{found} of {VMS} guests run; is the machine too busy to measure?"
     estate.discard_vms()
     return Turn(wall, used)
 
