@@ -8,6 +8,7 @@ from typing import Final
 
 from reconciler.desired.estate import Estate
 from reconciler.desired.findings import Fault, Finding, Spot
+from reconciler.desired.malformed import read_annotations, read_uuid
 from reconciler.desired.schema.base import ALLOW_DESTROY, RENAMED_FROM
 from reconciler.model.names import KINDS, PREFIXES, Kind
 
@@ -23,13 +24,13 @@ def check_annotations(estate: Estate) -> Iterator[Fault]:
     """Faults of renames that cannot be followed and of consents that mean nothing."""
     renames: dict[str, str] = {}
     for declaration in estate.declarations.values():
-        if declaration.declared is None:
-            continue
-        meta = declaration.declared.meta
-        if meta.renamed_from is not None:
-            renames[declaration.id] = meta.renamed_from
-        if meta.allow_destroy is not None:
-            for finding in _check_consent(declaration.kind, meta.allow_destroy, meta.uuid):
+        declared = declaration.declared
+        written = declared.meta if declared else read_annotations(declaration.raw)
+        uuid = declared.meta.uuid if declared else read_uuid(declaration.raw)
+        if written.renamed_from is not None:
+            renames[declaration.id] = written.renamed_from
+        if written.allow_destroy is not None:
+            for finding in _check_consent(declaration.kind, written.allow_destroy, uuid):
                 yield declaration.fault(finding)
     yield from _check_renames(estate, renames)
 

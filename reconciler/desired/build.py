@@ -37,7 +37,7 @@ def build_desired(documents: Iterable[Document]) -> tuple[Mapping[str, Desired],
     """
     suggestions, kept = Suggestions(), tuple(documents)
     declarations = read_declarations(kept, suggestions)
-    estate = survey_estate(declarations.by_id)
+    estate = survey_estate(declarations.by_id, declarations.nameless)
     faults = chain(
         declarations.faults,
         check_references(estate, suggestions),
@@ -73,6 +73,6 @@ def _share(estate: Estate, cls: type[Wanted]) -> dict[str, dict[str, Wanted]]:
     shares: dict[str, dict[str, Wanted]] = {}
     for declaration, declared in estate.each(cls):
         home = estate.homes.get(declaration.id)
-        if home is not None:
+        if home is not None and estate.has_parents(declaration):
             shares.setdefault(home, {})[declaration.id] = declared
     return shares

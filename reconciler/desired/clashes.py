@@ -9,9 +9,10 @@ from typing import NamedTuple
 from reconciler.desired.declarations import Declaration
 from reconciler.desired.estate import Estate
 from reconciler.desired.findings import Fault, Finding, Spot
+from reconciler.desired.malformed import list_raw_references, read_macs, read_shown_name, read_uuid
 from reconciler.desired.paths import Path
 from reconciler.model.desired import Host, LogicalNetwork, StorageDomain, VirtualMachine
-from reconciler.model.names import name_of
+from reconciler.model.names import Kind, kind_of, name_of
 
 
 class Claim(NamedTuple):
@@ -53,17 +54,20 @@ def _compare(claims: Iterable[Claim], summary: str, detail: str) -> Iterator[Fau
     for claim in claims:
         other = first.setdefault(claim.key, claim)
         if other is not claim:
-            finding = Finding(claim.path, f"{other.owner.id} {summary}", detail)
+            owner = other.owner.id or f"a {other.owner.kind} without a name"
+            finding = Finding(claim.path, f"{owner} {summary}", detail)
             yield claim.owner.fault(finding, Spot(other.owner.document, other.path))
 
 
 def _claim_uuids(estate: Estate) -> Iterator[Claim]:
-    for declaration in estate.declarations.values():
+    for declaration in estate.every():
         declared = declaration.declared
-        if declared is not None:
+        if declared is None:
+            uuid = read_uuid(declaration.raw)
+        else:
             uuid = declared.uuid if isinstance(declared, Host | StorageDomain) else declared.meta.uuid
-            if uuid:
-                yield Claim(uuid, declaration, ("spec", "uuid"))
+        if uuid:
+            yield Claim(uuid, declaration, ("spec", "uuid"))
 
 
 def _claim_names(estate: Estate) -> Iterator[Claim]:
@@ -72,10 +76,11 @@ def _claim_names(estate: Estate) -> Iterator[Claim]:
     taken: set[Hashable] = set()
     for declaration in estate.declarations.values():
         declared = declaration.declared
-        if declared is None:
+        name = declared.meta.name if declared else read_shown_name(declaration.raw)
+        if name is None:
             continue
-        key = (estate.homes.get(declaration.id), declaration.kind, declared.meta.name)
-        if declared.meta.name != name_of(declaration.id):
+        key = (estate.homes.get(declaration.id), declaration.kind, name)
+        if name != name_of(declaration.id):
             chosen.append(Claim(key, declaration, ("spec", "name")))
         elif key not in taken:
             taken.add(key)
@@ -84,19 +89,46 @@ def _claim_names(estate: Estate) -> Iterator[Claim]:
 
 
 def _claim_macs(estate: Estate) -> Iterator[Claim]:
-    for declaration, vm in estate.each(VirtualMachine):
-        for index, nic in enumerate(vm.nics):
-            if nic.mac is not None:
-                key = (estate.homes.get(declaration.id), nic.mac)
-                yield Claim(key, declaration, ("spec", "nics", index, "mac"))
+    for declaration in _machines(estate):
+        home = estate.homes.get(declaration.id)
+        for path, mac in _macs_of(declaration):
+            yield Claim((home, mac), declaration, path)
+
+
+def _macs_of(declaration: Declaration) -> Iterator[tuple[Path, str]]:
+    vm = declaration.declared
+    if not isinstance(vm, VirtualMachine):
+        yield from read_macs(declaration.raw)
+        return
+    for index, nic in enumerate(vm.nics):
+        if nic.mac is not None:
+            yield ("spec", "nics", index, "mac"), nic.mac
 
 
 def _claim_disks(estate: Estate) -> Iterator[Claim]:
     """One claim a VM and disk: that a VM names a disk twice is said by `machines`."""
-    for declaration, vm in estate.each(VirtualMachine):
-        places = {attachment.disk: index for index, attachment in reversed(list(enumerate(vm.disks)))}
-        for disk, index in places.items():
-            yield Claim(disk, declaration, ("spec", "disks", index, "disk"))
+    for declaration in _machines(estate):
+        places: dict[str, Path] = {}
+        for path, disk in _disks_of(declaration):
+            places.setdefault(disk, path)
+        for disk, path in places.items():
+            yield Claim(disk, declaration, path)
+
+
+def _disks_of(declaration: Declaration) -> Iterator[tuple[Path, str]]:
+    vm = declaration.declared
+    if isinstance(vm, VirtualMachine):
+        for index, attachment in enumerate(vm.disks):
+            yield ("spec", "disks", index, "disk"), attachment.disk
+        return
+    for path, target in list_raw_references(declaration.kind, declaration.raw, declaration.namespace):
+        if kind_of(target) is Kind.DISK:
+            yield path, target
+
+
+def _machines(estate: Estate) -> Iterator[Declaration]:
+    """Every VM, well-formed or not."""
+    return (one for one in estate.every() if one.kind is Kind.VIRTUAL_MACHINE)
 
 
 def _claim_bridges(estate: Estate) -> Iterator[Claim]:

@@ -167,7 +167,7 @@ def _convert_vm(meta: model.Meta, spec: VirtualMachineSpec, cluster: str) -> mod
     return model.VirtualMachine(
         meta,
         cluster=cluster,
-        cpu=_convert_cpu(spec.cpu),
+        cpu=convert_cpu(spec.cpu),
         memory_bytes=spec.memory,
         maximum_memory_bytes=spec.memory if spec.max_memory is None else spec.max_memory,
         guaranteed_memory_bytes=spec.memory if spec.guaranteed_memory is None else spec.guaranteed_memory,
@@ -204,7 +204,8 @@ _RESTART_POLICIES: Final = {str(policy): policy for policy in model.RestartPolic
 _MOBILITIES: Final = {str(mobility): mobility for mobility in model.Mobility}
 
 
-def _convert_cpu(spec: CpuSpec) -> model.CpuTopology:
+def convert_cpu(spec: CpuSpec) -> model.CpuTopology:
+    """The topology that a manifest's part declares."""
     most = spec.sockets if spec.max_sockets is None else spec.max_sockets
     return model.CpuTopology(spec.sockets, spec.cores, spec.threads, most, spec.model)
 

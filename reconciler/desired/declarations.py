@@ -5,7 +5,7 @@ Called by `build`.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from reconciler.desired.convert import Declared, convert_manifest
 from reconciler.desired.findings import Fault, Finding, Spot
+from reconciler.desired.malformed import read_parent
 from reconciler.desired.read import Document, Value, shown
 from reconciler.desired.schema.base import ALLOW_DESTROY, API_GROUP, RENAMED_FROM
 from reconciler.desired.schema.kinds import KIND_SCHEMAS
@@ -29,13 +30,26 @@ _NAME_PATH: Final = ("metadata", "name")
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One object as declared. `declared` is None for a malformed one, whose name alone is known."""
+    """One object as declared. `declared` is None for a malformed one, of which single fields may be known.
+
+    One without a readable name has an id for people to read only, perhaps an empty one.
+    """
 
     id: str
     kind: Kind
     document: Document
     declared: Declared | None = None
     belongs_to: str | None = None
+
+    @property
+    def raw(self) -> Mapping[str, Value]:
+        """The manifest as read, empty where its values cannot be relied on; for what has no `declared`."""
+        return self.document.value if self.document.whole else {}
+
+    @property
+    def namespace(self) -> str:
+        """The namespace in which the object's references are looked up."""
+        return _raw_namespace(self.document.value) or DEFAULT_NAMESPACE
 
     def fault(self, finding: Finding, other: Spot | None = None) -> Fault:
         """A finding about this object; other is a place that it goes on to name."""
@@ -44,9 +58,13 @@ class Declaration:
 
 @dataclass(slots=True)
 class Declarations:
-    """Declarations by object id, in the order read, and the faults met on the way."""
+    """Declarations by object id, in the order read, and the faults met on the way.
+
+    nameless: malformed objects of which not even the name could be read.
+    """
 
     by_id: dict[str, Declaration] = field(default_factory=dict)
+    nameless: list[Declaration] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -57,6 +75,9 @@ def read_declarations(documents: Iterable[Document], suggestions: Suggestions) -
         declaration = _read_one(document, suggestions, result.faults)
         if declaration is None:
             continue
+        if not _has_name(document):
+            result.nameless.append(declaration)
+            continue
         first = result.by_id.setdefault(declaration.id, declaration)
         if first is not declaration:
             finding = Finding(_NAME_PATH, f"{declaration.id} is declared twice", "rename or remove one")
@@ -66,26 +87,28 @@ def read_declarations(documents: Iterable[Document], suggestions: Suggestions) -
 
 def name_document(document: Document) -> str | None:
     """The id of the object that a document declares, well-formed or not; None where it has no readable name."""
-    declaration = _name_only(_KINDS.get(str(document.value.get("kind"))), document)
-    return declaration.id if declaration else None
+    kind = _KINDS.get(str(document.value.get("kind")))
+    return _shown_id(kind, document.value) if kind and _has_name(document) else None
 
 
 def _read_one(document: Document, suggestions: Suggestions, faults: list[Fault]) -> Declaration | None:
     kind = _KINDS.get(str(document.value.get("kind")))
-    if kind is None or not document.sound:
+    if kind is None:
         if document.sound:
             faults.append(Fault(_unknown_kind(document, suggestions), "", document))
-        return _name_only(kind, document)
+        return None
+    if not document.whole:
+        return _malformed(kind, document)
     try:
         manifest = KIND_SCHEMAS[kind].manifest.model_validate(document.value)
     except ValidationError as error:
         findings = [
-            *explain_violations(kind, error, suggestions),
+            *explain_violations(kind, error, suggestions, complete=document.sound),
             *_check_envelope(kind, document, suggestions),
         ]
-        identifier = _shown_id(kind, document)
-        faults.extend(Fault(finding, identifier, document) for finding in findings)
-        return _name_only(kind, document)
+        malformed = _malformed(kind, document)
+        faults.extend(map(malformed.fault, findings))
+        return malformed
     declared, belongs_to = convert_manifest(kind, manifest, document.start)
     declaration = Declaration(declared.meta.id, kind, document, declared, belongs_to)
     faults.extend(map(declaration.fault, _check_envelope(kind, document, suggestions)))
@@ -118,27 +141,36 @@ def _check_envelope(kind: Kind, document: Document, suggestions: Suggestions) ->
         yield from explain_strays(annotations, (ALLOW_DESTROY, RENAMED_FROM), f"{API_GROUP}/", suggestions)
 
 
-def _name_only(kind: Kind | None, document: Document) -> Declaration | None:
-    """The declaration of a malformed document, if its name can be read at all."""
-    name, namespace = _raw_name(document.value)
-    if kind is None or not (isinstance(name, str) and len(name) <= 63 and _NAME.fullmatch(name)):
-        return None
-    if not (isinstance(namespace, str) and len(namespace) <= 63 and _NAMESPACE.fullmatch(namespace)):
-        return None
-    return Declaration(object_id(kind, name, namespace), kind, document)
+def _malformed(kind: Kind, document: Document) -> Declaration:
+    """The declaration of a malformed document, with as much of its id as can be read."""
+    belongs_to = read_parent(kind, document.value) if document.whole else None
+    return Declaration(_shown_id(kind, document.value), kind, document, None, belongs_to)
 
 
-def _raw_name(value: dict[str, Value]) -> tuple[Value, Value]:
+def _has_name(document: Document) -> bool:
+    """Whether name and namespace are such as an object can have."""
+    name = _raw_metadata(document.value).get("name")
+    readable = isinstance(name, str) and len(name) <= 63 and _NAME.fullmatch(name) is not None
+    return readable and _raw_namespace(document.value) is not None
+
+
+def _raw_metadata(value: Mapping[str, Value]) -> Mapping[str, Value]:
     metadata = value.get("metadata")
-    if not isinstance(metadata, dict):
-        return None, None
-    return metadata.get("name"), metadata.get("namespace") or DEFAULT_NAMESPACE
+    return metadata if isinstance(metadata, dict) else {}
 
 
-def _shown_id(kind: Kind, document: Document) -> str:
-    """The id of a malformed object for people to read, as far as it has one."""
-    declaration = _name_only(kind, document)
-    if declaration is not None:
-        return declaration.id
-    name, _ = _raw_name(document.value)
-    return f"{PREFIXES[kind]}/{shown(name)}" if isinstance(name, str) and name else ""
+def _raw_namespace(value: Mapping[str, Value]) -> str | None:
+    """The namespace as written, `default` where none is; None where it cannot be one."""
+    namespace = _raw_metadata(value).get("namespace") or DEFAULT_NAMESPACE
+    fits = isinstance(namespace, str) and len(namespace) <= 63 and _NAMESPACE.fullmatch(namespace)
+    return str(namespace) if fits else None
+
+
+def _shown_id(kind: Kind, value: Mapping[str, Value]) -> str:
+    """The id of an object, of a malformed one as far as it has one."""
+    name, namespace = _raw_metadata(value).get("name"), _raw_namespace(value)
+    if not isinstance(name, str) or not name:
+        return ""
+    if namespace is None or len(name) > 63 or not _NAME.fullmatch(name):
+        return f"{PREFIXES[kind]}/{shown(name)}"
+    return object_id(kind, name, namespace)

@@ -3,7 +3,7 @@
 What the checks over several objects look at. Built once by `build`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -22,12 +22,28 @@ class Estate:
 
     declarations: Mapping[str, Declaration]
     homes: Mapping[str, str]
+    nameless: tuple[Declaration, ...] = ()
+    """Malformed objects without a readable name."""
+
+    def every(self) -> Iterator[Declaration]:
+        """Every object, well-formed or not."""
+        yield from self.declarations.values()
+        yield from self.nameless
 
     def each(self, cls: type[Wanted]) -> Iterator[tuple[Declaration, Wanted]]:
         """Every well-formed object of a class, with its declaration."""
         for declaration in self.declarations.values():
             if isinstance(declaration.declared, cls):
                 yield declaration, declaration.declared
+
+    def has_parents(self, declaration: Declaration) -> bool:
+        """Whether all that an object belongs to, up to its data center, is well-formed."""
+        while declaration.belongs_to is not None:
+            parent = self.declarations.get(declaration.belongs_to)
+            if parent is None or parent.declared is None:
+                return False
+            declaration = parent
+        return True
 
     def find(self, identifier: str, cls: type[Wanted]) -> Wanted | None:
         """A well-formed object by id; None if it is not declared or malformed."""
@@ -36,22 +52,34 @@ class Estate:
         return declared if isinstance(declared, cls) else None
 
 
-def survey_estate(declarations: Mapping[str, Declaration]) -> Estate:
+def survey_estate(declarations: Mapping[str, Declaration], nameless: Iterable[Declaration] = ()) -> Estate:
     """The estate of these declarations, with the uuids that follow from the data center filled in."""
     rank = {kind: number for number, kind in enumerate(Kind)}
     ordered = sorted(declarations.values(), key=lambda one: (rank[one.kind], one.id))
     homes: dict[str, str] = {}
     complete: dict[str, Declaration] = {}
     for declaration in ordered:
-        home = declaration.id if declaration.belongs_to is None else homes.get(declaration.belongs_to)
         complete[declaration.id] = declaration
-        if declaration.declared is None or home is None:
+        home = _home_of(declaration, homes)
+        if home is None:
             continue
         homes[declaration.id] = home
         root = complete[home].declared
         if isinstance(root, DataCenter):
             complete[declaration.id] = _identify(declaration, root.uuid)
-    return Estate(complete, homes)
+    strays = tuple(nameless)
+    for declaration in strays:
+        home = _home_of(declaration, homes)
+        if home is not None:
+            homes.setdefault(declaration.id, home)
+    return Estate(complete, homes, strays)
+
+
+def _home_of(declaration: Declaration, homes: Mapping[str, str]) -> str | None:
+    """The data center of an object, through what it belongs to; a data center is its own."""
+    if declaration.kind is Kind.DATA_CENTER:
+        return declaration.id
+    return homes.get(declaration.belongs_to) if declaration.belongs_to else None
 
 
 def _identify(declaration: Declaration, data_center: str) -> Declaration:

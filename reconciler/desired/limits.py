@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from reconciler.desired.convert import Declared
+from reconciler.desired.convert import Declared, convert_cpu
+from reconciler.desired.declarations import Declaration
 from reconciler.desired.estate import Estate
 from reconciler.desired.findings import Fault, Finding
-from reconciler.desired.machines import check_vm
+from reconciler.desired.machines import MOST_VCPUS, check_vcpus, check_vm
+from reconciler.desired.malformed import read_cpu, read_shown_name, read_uuid
 from reconciler.desired.paths import Path
 from reconciler.model.desired import (
     Cluster,
@@ -21,7 +23,7 @@ from reconciler.model.desired import (
     StorageDomain,
     VirtualMachine,
 )
-from reconciler.model.names import name_of
+from reconciler.model.names import Kind, name_of
 
 MOST_HOSTS: Final = 250
 """Hosts in a data center: host ids of sanlock's lockspace; oVirt's MaxNumberOfHostsInStoragePool."""
@@ -31,15 +33,26 @@ _RESERVED_BRIDGES: Final = frozenset({"all", "default", "lo"})
 
 def check_limits(estate: Estate) -> Iterator[Fault]:
     """Faults of objects taken one by one, with what they refer to at hand."""
-    for declaration in estate.declarations.values():
+    for declaration in estate.every():
         declared = declaration.declared
         if declared is None:
-            continue
-        for finding in _CHECKS[type(declared)](declared, estate):
-            yield declaration.fault(finding)
-        if declared.meta.uuid == NIL:
+            findings, uuid = _check_malformed(declaration), read_uuid(declaration.raw)
+        else:
+            findings, uuid = _CHECKS[type(declared)](declared, estate), declared.meta.uuid
+        yield from map(declaration.fault, findings)
+        if uuid == NIL:
             advice = "write the uuid that the object has, or that `uuidgen` makes for a new data center"
             yield declaration.fault(Finding(("spec", "uuid"), "this uuid names nothing", advice))
+
+
+def _check_malformed(declaration: Declaration) -> Iterator[Finding]:
+    """The limits that rest on one field alone, of an object with an error elsewhere."""
+    name = read_shown_name({"metadata": declaration.raw.get("metadata")})
+    if declaration.kind is Kind.LOGICAL_NETWORK and name:
+        yield from _check_network_name(name)
+    cpu = read_cpu(declaration.raw) if declaration.kind is Kind.VIRTUAL_MACHINE else None
+    if cpu is not None:
+        yield from check_vcpus(convert_cpu(cpu), MOST_VCPUS)
 
 
 def _check_data_center(data_center: DataCenter, estate: Estate) -> Iterator[Finding]:
@@ -51,11 +64,15 @@ def _check_data_center(data_center: DataCenter, estate: Estate) -> Iterator[Find
 
 def _check_network(network: LogicalNetwork, _estate: Estate) -> Iterator[Finding]:
     name, bridge = name_of(network.meta.id), network.bridge
-    if name.startswith("bond"):
-        yield Finding(("metadata", "name"), "a network's name cannot begin with bond", "choose another name")
-    elif bridge.startswith("bond") or bridge in _RESERVED_BRIDGES:
+    yield from _check_network_name(name)
+    if not name.startswith("bond") and (bridge.startswith("bond") or bridge in _RESERVED_BRIDGES):
         advice = "choose another with the field bridge"
         yield Finding(("spec", "bridge"), f"a bridge cannot be called {bridge}", advice)
+
+
+def _check_network_name(name: str) -> Iterator[Finding]:
+    if name.startswith("bond"):
+        yield Finding(("metadata", "name"), "a network's name cannot begin with bond", "choose another name")
 
 
 def _check_storage(domain: StorageDomain, _estate: Estate) -> Iterator[Finding]:

@@ -62,19 +62,24 @@ def _check_cpu(cpu: CpuTopology, old: bool) -> Iterator[Finding]:
         advice = f"write {cpu.sockets} or more, or remove it"
         summary = f"maxSockets {cpu.maximum_sockets} is below sockets {cpu.sockets}"
         yield Finding(("spec", "cpu", "maxSockets"), summary, advice)
-    most = MOST_VCPUS_OLD if old else MOST_VCPUS
-    count = max(cpu.vcpus, cpu.maximum_vcpus)
-    if count > most:
-        path: Path = ("spec", "cpu", "maxSockets") if cpu.vcpus <= most else ("spec", "cpu")
-        yield Finding(
-            path, f"{count} vCPUs are more than a VM can have", f"{_product(cpu, count)}; the most is {most}"
-        )
+    excess = list(check_vcpus(cpu, MOST_VCPUS_OLD if old else MOST_VCPUS))
+    if excess:
+        yield from excess
         return
     bits = _bits(cpu.cores) + _bits(cpu.threads)
     sockets = max(cpu.sockets, cpu.maximum_sockets)
     if old and (bits > _APIC_BITS or sockets > 2 ** (_APIC_BITS - bits)):
         advice = "use fewer sockets, cores or threads, powers of two best, or machineType q35"
         yield Finding(("spec", "cpu"), "an i440fx machine cannot number the CPUs of this topology", advice)
+
+
+def check_vcpus(cpu: CpuTopology, most: int) -> Iterator[Finding]:
+    """A finding if the vCPUs, plugged or pluggable, are more than the machine type takes."""
+    count = max(cpu.vcpus, cpu.maximum_vcpus)
+    if count > most:
+        path: Path = ("spec", "cpu", "maxSockets") if cpu.vcpus <= most else ("spec", "cpu")
+        advice = f"{_product(cpu, count)}; the most is {most}"
+        yield Finding(path, f"{count} vCPUs are more than a VM can have", advice)
 
 
 def _product(cpu: CpuTopology, count: int) -> str:

@@ -3,6 +3,7 @@
 Called by `declarations` for documents that do not fit their schema; every fault of the document comes at once.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from reconciler.model.names import Kind
 
 MAX_FINDINGS: Final = 100
 _ABSURD: Final = 10_000
+_LONGEST_NAME: Final = 63
+_NOT_IN_NAMES: Final = re.compile("[^-a-z0-9.]+")
 
 _TYPES: Final = {
     "string_type": "text",
@@ -43,8 +46,13 @@ _TRUE: Final = frozenset({"yes", "on", "y", "1", "true"})
 _FALSE: Final = frozenset({"no", "off", "n", "0", "false"})
 
 
-def explain_violations(kind: Kind, error: ValidationError, suggestions: Suggestions) -> list[Finding]:
-    """Findings in the order of the schema, at most `MAX_FINDINGS` and one that counts the rest."""
+def explain_violations(
+    kind: Kind, error: ValidationError, suggestions: Suggestions, *, complete: bool = True
+) -> list[Finding]:
+    """Findings in the order of the schema, at most `MAX_FINDINGS` and one that counts the rest.
+
+    complete: False if something was refused on reading; what is missing is then no finding.
+    """
     count = error.error_count()
     if count > _ABSURD:
         return [
@@ -58,8 +66,8 @@ def explain_violations(kind: Kind, error: ValidationError, suggestions: Suggesti
     findings = []
     for one in details[: MAX_FINDINGS + len(meant)]:
         path = one["loc"]
-        if one["type"] == "missing" and path in meant:
-            continue  # said at the misspelt field
+        if one["type"] == "missing" and (path in meant or not complete):
+            continue  # said at the misspelt field, or on reading
         findings.append(_explain(kind, one, unknown, suggestions))
     if count > MAX_FINDINGS + len(meant):
         findings.append(
@@ -164,8 +172,10 @@ def _explain_pattern(error: ErrorDetails, _schema: Schema) -> tuple[str, str]:
     value = error["input"]
     if not value:
         return "this is empty", advice
-    if isinstance(value, str) and value != value.lower() and "lower-case" in advice:
-        advice = f"{advice}; {shown(value.lower())} may be meant"
+    if isinstance(value, str) and "lower-case" in advice:
+        meant = _NOT_IN_NAMES.sub("-", value.lower()).strip("-.")
+        if len(meant) <= _LONGEST_NAME and re.fullmatch(pattern, meant):
+            advice = f"{advice}; {meant} may be meant"
     return f"{shown(repr(value))} is not {noun}", advice
 
 

@@ -29,13 +29,15 @@ class Document:
 
     `digest` is the SHA-256 of its value in canonical JSON: comments, layout and the order of keys
     do not change it. `sound` is False if the reader reported faults in it; then values may be missing
-    or None, and only its kind and name are worth looking at.
+    or None. If it is still `whole`, the faults are refused keys: the other values stand as written, else
+    only its kind and name are worth looking at.
     """
 
     file: str
     value: dict[str, Value]
     digest: str
     sound: bool
+    whole: bool
     _chunk: Chunk = field(repr=False, compare=False)
     _base: tuple[Step, ...] = field(default=(), repr=False, compare=False)
 
@@ -86,7 +88,7 @@ def _collect(
             yield from _collect_items(value, tree, chunk, base, faults)
         else:
             digest = hashlib.sha256(_ENCODER.encode(value)).hexdigest()
-            yield Document(chunk.file, value, digest, tree.sound, chunk, base)
+            yield Document(chunk.file, value, digest, tree.sound, tree.whole, chunk, base)
     elif tree.sound and (value is not None or base):
         line, column = find_mark(chunk, base).value
         name = _NAMES.get(type(value), "nothing")

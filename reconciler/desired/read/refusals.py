@@ -29,17 +29,21 @@ class Refusals:
     open container's outer, its mapping or else its items, and the key that waits there.
     """
 
-    __slots__ = ("_chunk", "_faults", "_roots", "_stack", "sound")
+    __slots__ = ("_chunk", "_faults", "_roots", "_stack", "sound", "whole")
 
     def __init__(self, chunk: Chunk, faults: FileFaults, roots: list[Value], stack: list[Outer]) -> None:
         self._chunk = chunk
         self._faults = faults
         self._roots = roots
         self._stack = stack
-        self.sound = True
+        self.sound = self.whole = True
 
     def refuse(self, event: Event, summary: str, detail: str, key: str | None = None) -> None:
         """Record a fault in the open container, or in its entry whose key waits for a value."""
+        self.whole = False
+        self._record(event, summary, detail, key)
+
+    def _record(self, event: Event, summary: str, detail: str, key: str | None = None) -> None:
         self.sound = False
         mark = event.start_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
@@ -76,7 +80,7 @@ class Refusals:
                 f"the key '{shown(value)}' is given twice{self._first(value)}",
                 "keep one of them",
             )
-        self.refuse(event, summary, detail)
+        self._record(event, summary, detail)
         mapping.pop(REFUSED_KEY, None)
         return REFUSED_KEY
 

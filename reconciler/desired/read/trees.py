@@ -33,11 +33,13 @@ _MEMO_LENGTH: Final = 64
 class Tree:
     """The value of a chunk; not sound if faults were found in it, then values may be missing.
 
-    `events` counts what was taken from the parser, `complete` is False if the budget ended first.
+    `whole` is True as well if all faults are refused keys: what is there stands as written, though
+    something may be missing. `events` counts what was taken from the parser, `complete` is False if the budget ended first.
     """
 
     value: Value
     sound: bool
+    whole: bool
     events: int
     complete: bool
 
@@ -77,16 +79,17 @@ class _TreeBuild:
         self.events = 0
 
     def run(self, budget: int) -> Tree:
-        sound = complete = True
+        sound = whole = complete = True
         try:
             complete = self.take_events(budget)
         except YAMLError as error:
-            sound = False
+            sound = whole = False
             report_syntax(error, self.chunk, self.faults)
         if not self.refusals.sound:
             sound = False
             self.refusals.drop_refused()
-        return Tree(self.roots[0] if self.roots else None, sound, self.events, complete)
+        whole = whole and complete and self.refusals.whole
+        return Tree(self.roots[0] if self.roots else None, sound, whole, self.events, complete)
 
     def take_events(self, budget: int) -> bool:  # noqa: PLR0912  a call per event would cost a third more
         """Build until the chunk ends (True), nesting is too deep (True) or the budget is spent."""

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from reconciler.desired.declarations import read_declarations
 from reconciler.desired.read import read_paths
-from reconciler.desired.references import list_raw_references, list_references
+from reconciler.desired.references import list_raw_references
 from reconciler.desired.suggestions import Suggestions
-from reconciler.model.names import Kind, namespace_of
+from reconciler.model.names import Kind
+from reconciler.model.references import list_references
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "manifests"
 OTHER = """\
@@ -320,5 +321,5 @@ def test_references_are_the_same_read_raw_or_from_the_object():
     for one in found:
         assert one.declared is not None
         typed = list_references(one.declared, one.belongs_to)
-        raw = list_raw_references(one.kind, one.document.value, namespace_of(one.id))
+        raw = list_raw_references(one.kind, one.raw, one.namespace)
         assert sorted(typed, key=str) == sorted(raw, key=str), one.id

@@ -245,6 +245,18 @@ def test_a_name_in_capitals_is_offered_in_lower_case(load_farm, vm):
     assert problem.detail.endswith("; web-1 may be meant")
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("C_x", "c-x"), ("web_1", "web-1"), ("-web-", "web"), ("a b", "a-b")]
+)
+def test_a_name_that_is_offered_is_one(load_farm, vm, name, meant):
+    assert only(load_farm(vm(name=f'"{name}"'))).detail.endswith(f"; {meant} may be meant")
+
+
+@pytest.mark.parametrize("name", ["_", "a..b", "W" * 70])
+def test_nothing_is_offered_for_what_resembles_no_name(load_farm, vm, name):
+    assert "may be meant" not in only(load_farm(vm(name=f'"{name}"'))).detail
+
+
 @pytest.mark.parametrize("name", ["a", "w" * 63, "web-1.example.org", "0"])
 def test_names_of_kubernetes_are_taken(load_farm, vm, name):
     assert load_farm(vm(name=f'"{name}"')).problems == ()
