@@ -146,3 +146,7 @@ def _refuse_proof(proof: HostEvidence | None, runner: dict[str, Any]) -> None:
         )
     if proof.kind == "boot-changed" and proof.boot_id in (None, runner["boot_id"]):
         raise RefusedError("evidence", f"host {runner['uuid']} has not booted since the run began", _REPLAN)
+    if proof.kind in ("fenced", "confirmed") and proof.boot_id != runner["boot_id"]:
+        raise RefusedError(
+            "evidence", f"that host {runner['uuid']} is off was not said of the boot of this run", _REPLAN
+        )

@@ -27,6 +27,7 @@ from reconciler.model.options import EVERYTHING, PassOptions
 from reconciler.model.outcome import ApplyOutcome
 from reconciler.model.plan import Plan
 from reconciler.model.reports import HostOffProof, Reports
+from reconciler.observing.proofs import find_proven_off
 from reconciler.pipeline import Pass, run_pass
 from reconciler.planfile.canonical import plan_digest, plan_id
 from reconciler.planfile.encode import encode_plan
@@ -244,19 +245,17 @@ async def settle_journal(estate: Estate) -> tuple[Settlement, ...]:
     if not begun and not estate.store.applies.running():
         return ()
     reports = await observe(estate)
-    states, proven = _states(reports), _proven_off(reports)
+    states, proven = _states(reports), _proven_off(estate.desired, reports)
     leases = _new_leases(estate, states)
     async with leases.kept():
         await leases.acquire(hosts_to_ask(begun, proven), states)
         return await settle(estate.store, estate.fleet, leases, proven)
 
 
-def _proven_off(reports: Reports) -> tuple[str, ...]:
-    """Ids of silent hosts that are proven off; a host that answers, or refuses, is alive whatever was proven before."""
-    proven = {proof.host for proof in reports.proofs}
-    return tuple(
-        one.host for one in reports.hosts if one.status == "silent" and proven & {one.host, one.uuid}
-    )
+def _proven_off(desired: Desired, reports: Reports) -> tuple[str, ...]:
+    """Ids of hosts that are proven off."""
+    off = find_proven_off(desired, reports)
+    return tuple(one.host for one in reports.hosts if one.uuid in off)
 
 
 def _new_leases(estate: Estate, states: Mapping[str, HostState]) -> Leases:

@@ -70,6 +70,8 @@ def _refuse_unproven(host: Host, run: Run, evidence: Evidence | None) -> None:
 def _proves(proof: HostEvidence | None, named: RunHost) -> bool:
     if proof is None:
         return False
+    if proof.kind in ("fenced", "confirmed"):
+        return proof.boot_id == named.boot_id
     return proof.kind != "boot-changed" or proof.boot_id not in (None, named.boot_id)
 
 

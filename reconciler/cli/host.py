@@ -12,6 +12,7 @@ from reconciler.cli.plan import DataCenterOption, PathsOption
 from reconciler.cli.statuses import Status
 from reconciler.model.desired import Desired, Host
 from reconciler.model.reports import HostOffProof
+from reconciler.observing.proofs import find_open_runs
 
 app = typer.Typer(no_args_is_help=True, help="Hosts: confirm that one is off.")
 
@@ -19,6 +20,12 @@ WARNING = """\
 You are about to say that {host} ({address}) is OFF: no power, or disconnected from all storage for good.
 Its VMs may then be started on other hosts. If it still runs, two guests will write the same disks,
 and their data will be destroyed. Look at the machine, or at its power management, before you answer."""
+
+NOT_SILENT = {
+    "answering": "answers: it is not off",
+    "refused": "refuses to answer: whoever refuses is alive; see what `ostler get hosts` says of it",
+    "unknown": "has not been silent for long enough, or cannot be asked; try again in a minute",
+}
 
 
 def register(root: typer.Typer) -> None:
@@ -39,18 +46,23 @@ def confirm_off(
     """Confirm that a silent host is off. It counts until the host answers again."""
     desired, _ = load_data_center(file, data_center)
     declared = _find(desired, host)
-    report = next(one for one in observe_now(desired).hosts if one.host == declared.meta.id)
-    if report.status == "answering":
-        raise CommandError(f"{declared.meta.id} answers: it is not off", Status.REFUSED)
+    reports = observe_now(desired)
+    report = next(one for one in reports.hosts if one.host == declared.meta.id)
+    if report.status != "silent":
+        raise CommandError(f"{declared.meta.id} {NOT_SILENT[report.status]}", Status.REFUSED)
     typer.echo(WARNING.format(host=declared.meta.id, address=declared.address), err=True)
     if not yes and not _agreed(declared.meta.id):
         raise CommandError("nothing was confirmed", Status.REFUSED)
-    boot = report.state.boot_id if report.state else None
+    center = desired.data_center.uuid
+    runs = find_open_runs(center, reports.storage).get(declared.uuid, frozenset())
     with opened_store() as store:
-        store.confirmations.add(
-            desired.data_center.uuid, HostOffProof(declared.uuid, "confirmed", boot, reference)
-        )
-    typer.echo(f"{declared.meta.id} counts as off until it answers again; next: ostler plan", err=True)
+        proof = HostOffProof(declared.uuid, "confirmed", tuple(sorted(runs)), reference)
+        store.confirmations.add(center, proof)
+    typer.echo(
+        f"{declared.meta.id} counts as off until it answers again, or a record shows that it has run a VM since; "
+        f"{len({one.vm for one in runs})} VM(s) may have run there; next: ostler plan",
+        err=True,
+    )
     return Status.DONE
 
 

@@ -14,7 +14,8 @@ from reconciler.loop import Estate, Turn, carry_out, look_settled
 from reconciler.model.desired import Desired
 from reconciler.model.options import PassOptions
 from reconciler.model.plan import Plan
-from reconciler.model.reports import HostOffProof
+from reconciler.model.reports import HostOffProof, StorageReport
+from reconciler.observing.proofs import find_open_runs
 from reconciler.simulation.faults import Faults
 from reconciler.simulation.link import SimulatedLink, link_fleet
 from reconciler.simulation.script import Event, ScriptError, befall, check_event
@@ -118,8 +119,12 @@ class Rehearsal:
         if event.name == "maintenance":
             self.desired = with_maintenance(self.desired, {host.meta.id: event.words[1] == "on"})
         else:
-            proof = HostOffProof(host.uuid, "confirmed", reference="rehearsal")
-            self.store.confirmations.add(self.desired.data_center.uuid, proof)
+            center = self.desired.data_center.uuid
+            seen = [
+                StorageReport(one.uuid, None, contents=one.contents()) for one in self.world.storage.values()
+            ]
+            runs = tuple(sorted(find_open_runs(center, seen).get(host.uuid, ())))
+            self.store.confirmations.add(center, HostOffProof(host.uuid, "confirmed", runs, "rehearsal"))
 
 
 def check_events(events: Sequence[Event]) -> None:

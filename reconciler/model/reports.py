@@ -43,13 +43,26 @@ class StorageReport:
     contents: StorageContents | None = None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class RunOnHost:
+    """An open run of a VM (uuid) that names a host, and the boot for which it does."""
+
+    vm: str
+    number: int
+    boot_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class HostOffProof:
-    """A host is off, for this incident: fenced and confirmed since it fell silent, or a person says so."""
+    """A host is off, for this incident: fenced and confirmed since it fell silent, or a person says so.
+
+    runs: the open runs that named it then, sorted. They are what it proves to be over; a run that is not among them
+    shows that the host was alive later.
+    """
 
     host: str
     kind: Literal["fenced", "confirmed"]
-    boot_id: str | None = None
+    runs: tuple[RunOnHost, ...] = ()
     reference: str = ""
 
 

@@ -12,8 +12,9 @@ from reconciler.model.observed import Observed, VmObservation
 from reconciler.model.reports import Reports
 from reconciler.observing.domains import Domains, domain_names, observe_storage, survey_domains
 from reconciler.observing.evidence import Witnesses, call_witnesses, judge_newcomer
-from reconciler.observing.hosts import add_hosts_of_pool, observe_hosts, proofs_that_count
+from reconciler.observing.hosts import add_hosts_of_pool, observe_hosts
 from reconciler.observing.orders import collect_last_orders, collect_open_orders
+from reconciler.observing.proofs import find_open_runs, proofs_that_count
 from reconciler.observing.records import Found, ages_of_removed, find_disks, find_records
 from reconciler.observing.reuse import (
     Carryover,
@@ -65,7 +66,8 @@ def _survey(desired: Desired, reports: Reports) -> _Ground:
     storage = observe_storage(desired, reports, reported)
     domains = survey_domains(center.uuid, domain_names(desired), reported, storage)
     hosts = add_hosts_of_pool(reported, domains.pool.host_ids if domains.pool else {})
-    off = proofs_that_count(hosts, reports.proofs)
+    runs = find_open_runs(center.uuid, reports.storage) if reports.proofs else {}
+    off = proofs_that_count(hosts, reports.proofs, runs)
     witnesses = call_witnesses(hosts.values(), off, domains.lacking)
     observed = Observed(
         data_center=center.meta.id,

@@ -55,8 +55,8 @@ def account_for(
     """Why a host does not run a VM that no answer shows, None if that is not known.
 
     boot_id: the boot in which the VM's run began there, None if there is no such run. An answer counts if libvirt
-    listed everything, in whatever boot. A proof that names a boot covers only runs of that boot: it may be older
-    than the run.
+    listed everything, in whatever boot. A proof covers only runs of boots that it knows: it may be older than the
+    run.
     """
     host = hosts.get(uuid)
     if host is not None and host.answering and host.state is not None:
@@ -70,8 +70,8 @@ def account_for(
             generation=host.state.generation,
         )
     for proof in off.get(uuid, ()):
-        if boot_id is None or proof.boot_id in (None, boot_id):
-            return HostEvidence(uuid, proof.kind, boot_id=proof.boot_id, reference=proof.reference)
+        if boot_id is None or any(run.boot_id == boot_id for run in proof.runs):
+            return HostEvidence(uuid, proof.kind, boot_id=boot_id, reference=proof.reference)
     return None
 
 
@@ -96,13 +96,13 @@ def judge_everyone(run: Run | None, witnesses: Witnesses) -> tuple[Evidence | No
     run: what a record that does not count says; the hosts that it names are asked as well.
     """
     named = run.hosts if run is not None and run.closed is None else ()
-    strange = tuple(host for host in named if host.uuid not in witnesses.hosts)
-    found, doubts = _account_for_run(strange, witnesses)
+    found, doubts = _account_for_run(named, witnesses)
     if doubts or witnesses.unaccounted:
         return None, tuple(sorted({*doubts, *witnesses.unaccounted})) if doubts else witnesses.unaccounted
     hosts = witnesses.everyone
     if found:
-        hosts = tuple(sorted((*hosts, *found), key=lambda one: one.host))
+        asked = {one.host: one for one in (*hosts, *found)}
+        hosts = tuple(asked[uuid] for uuid in sorted(asked))
     return Evidence("hosts", run=run.number if run else 0, hosts=hosts), ()
 
 

@@ -1,11 +1,11 @@
-"""Turns host reports into one observation a host, and proofs into those that count. Called by `assemble`."""
+"""Turns host reports into one observation a host. Called by `assemble`."""
 
 from collections.abc import Iterable, Mapping
 
 from nodeagent.wire.facts import HostState
 from reconciler.model.desired import Desired
 from reconciler.model.observed import HostObservation
-from reconciler.model.reports import HostOffProof, HostReport
+from reconciler.model.reports import HostReport
 from reconciler.observing.freshness import judge_report
 
 
@@ -74,25 +74,3 @@ def add_hosts_of_pool(
         for uuid in missing
     }
     return dict(sorted({**hosts, **added}.items()))
-
-
-def proofs_that_count(
-    hosts: Mapping[str, HostObservation], proofs: Iterable[HostOffProof]
-) -> dict[str, tuple[HostOffProof, ...]]:
-    """Proofs that a host is off, by host uuid: only of hosts that have stayed silent, and of hosts that nobody knows.
-
-    Whoever answers or refuses is alive, whatever was proven before; before the grace has run, nobody is silent.
-    Sorted, so that the order in which they came shows nowhere.
-    """
-    by_uuid = {host.uuid: host for host in hosts.values()}
-    counted: dict[str, set[HostOffProof]] = {}
-    for proof in proofs:
-        host = hosts.get(proof.host) or by_uuid.get(proof.host)
-        if host is None:
-            counted.setdefault(proof.host.removeprefix("host/"), set()).add(proof)
-        elif host.status == "silent":
-            counted.setdefault(host.uuid, set()).add(proof)
-    return {
-        uuid: tuple(sorted(found, key=lambda one: (one.kind, one.boot_id or "", one.reference)))
-        for uuid, found in sorted(counted.items())
-    }

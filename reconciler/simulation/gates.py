@@ -147,4 +147,6 @@ def _doubt_of_host(proof: HostEvidence | None, runner: RunHost) -> str:
         return f"nothing proves that host {runner.uuid} does not run it"
     if proof.kind == "boot-changed" and proof.boot_id in (None, runner.boot_id):
         return f"host {runner.uuid} has not booted since its run began"
+    if proof.kind in ("fenced", "confirmed") and proof.boot_id != runner.boot_id:
+        return f"that host {runner.uuid} is off was not said of the boot of this run"
     return ""

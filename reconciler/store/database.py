@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from reconciler.store.tables import MIGRATIONS, SETTINGS, VERSION
+from reconciler.store.tables import MIGRATIONS, OLDEST, SETTINGS, VERSION, create_tables
 
 BUSY_MS = 5_000
 _ADVISORY_LOCK = 0x6F73746C
@@ -220,11 +220,12 @@ def _migrate(database: Database) -> None:
         return
     with database.writing() as connection:
         version = _version(connection, database.name)  # another process may have been quicker
-        for migration in MIGRATIONS[version:]:
+        if version == 0:
+            create_tables(connection)
+            _set(connection, "id", str(uuid.uuid4()))
+        for migration in MIGRATIONS[version - OLDEST :] if version else ():
             migration(connection)
         _set(connection, "version", str(VERSION))
-        if version == 0:
-            _set(connection, "id", str(uuid.uuid4()))
 
 
 def _version(connection: Connection, name: str) -> int:
@@ -235,7 +236,12 @@ def _version(connection: Connection, name: str) -> int:
         return 0
     found = connection.scalar(select(SETTINGS.c.value).where(SETTINGS.c.name == "version"))
     version = int(found) if found and found.isdecimal() else -1
-    if not 0 < version <= VERSION:
+    if 0 < version < OLDEST:
+        raise StoreError(
+            f"{name}: has version {found}, and this ostler reads {OLDEST} and later; move it away: what runs is not "
+            "harmed, history begins anew, and what was paused or confirmed must be said again"
+        )
+    if not OLDEST <= version <= VERSION:
         raise StoreError(
             f"{name}: has version {found} and this ostler knows {VERSION}; use the newer ostler, or another --store"
         )

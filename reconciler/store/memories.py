@@ -1,11 +1,12 @@
 """Small things that passes remember: failing objects, hosts confirmed off, pauses, and history for people."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from sqlalchemy import func, select
 
-from reconciler.model.reports import HostOffProof
+from reconciler.model.reports import HostOffProof, RunOnHost
 from reconciler.store.database import Database
 from reconciler.store.tables import ATTEMPTS, CONFIRMATIONS, HISTORY, PAUSES
 
@@ -89,7 +90,7 @@ class Confirmations:
                     data_center=data_center,
                     host=proof.host,
                     kind=proof.kind,
-                    boot_id=proof.boot_id,
+                    runs=json.dumps([astuple(run) for run in proof.runs]),
                     reference=proof.reference,
                     ended=False,
                     wallclock_ms=self._wallclock(),
@@ -101,7 +102,12 @@ class Confirmations:
         mine = (CONFIRMATIONS.c.data_center == data_center) & ~CONFIRMATIONS.c.ended
         with self._database.reading() as connection:
             rows = connection.execute(select(CONFIRMATIONS).where(mine).order_by(CONFIRMATIONS.c.host)).all()
-        return tuple(HostOffProof(row.host, row.kind, row.boot_id, row.reference) for row in rows)
+        return tuple(
+            HostOffProof(
+                row.host, row.kind, tuple(RunOnHost(*one) for one in json.loads(row.runs)), row.reference
+            )
+            for row in rows
+        )
 
     def end(self, data_center: str, hosts: Iterable[str]) -> None:
         """The incidents of these hosts are over: they answered."""

@@ -99,7 +99,7 @@ CONFIRMATIONS = Table(
     Column("data_center", String(36), nullable=False),
     Column("host", String(256), nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("boot_id", String(36)),
+    Column("runs", Text, nullable=False),
     Column("reference", Text, nullable=False),
     Column("ended", Boolean, nullable=False),
     Column("wallclock_ms", BigInteger, nullable=False),
@@ -135,23 +135,15 @@ RESULTS = Table(
 )
 
 
-def _create(connection: Connection) -> None:
-    later = {REQUESTS.name, RESULTS.name}
-    METADATA.create_all(connection, [one for one in METADATA.sorted_tables if one.name not in later])
+def create_tables(connection: Connection) -> None:
+    """An empty store of VERSION in an empty database."""
+    METADATA.create_all(connection)
 
 
-def _add_requests(connection: Connection) -> None:
-    REQUESTS.create(connection)
+OLDEST = 4
+"""The oldest version that is brought to VERSION; older ones are refused."""
 
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = ()
+"""Entry n turns a store of version OLDEST + n into one of the next version, by plain statements."""
 
-def _add_results(connection: Connection) -> None:
-    RESULTS.create(connection)
-
-
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_requests, _add_results)
-"""Entry n turns a store of version n into one of version n + 1; version 0 is an empty database.
-
-A later version gets an entry of plain statements, and `_create` keeps making version 1.
-"""
-
-VERSION = len(MIGRATIONS)
+VERSION = OLDEST + len(MIGRATIONS)

@@ -18,7 +18,8 @@ from reconciler.loop import Estate, Turn, carry_out, look_settled
 from reconciler.model.desired import Desired
 from reconciler.model.outcome import StepOutcome, StepState
 from reconciler.model.plan import Plan
-from reconciler.model.reports import HostOffProof
+from reconciler.model.reports import HostOffProof, StorageReport
+from reconciler.observing.proofs import find_open_runs
 from reconciler.planfile.text import headline
 from reconciler.simulation.link import SimulatedLink
 from reconciler.simulation.world import World
@@ -167,8 +168,10 @@ class SimulatedApplier:
     def confirm_off(self, host: str) -> None:
         """A person says that a host is off."""
         desired = self.desired()
-        proof = HostOffProof(desired.hosts[host].uuid, "confirmed", reference="a person")
-        self.store.confirmations.add(desired.data_center.uuid, proof)
+        center, uuid = desired.data_center.uuid, desired.hosts[host].uuid
+        seen = [StorageReport(one.uuid, None, contents=one.contents()) for one in self.world.storage.values()]
+        runs = tuple(sorted(find_open_runs(center, seen).get(uuid, ())))
+        self.store.confirmations.add(center, HostOffProof(uuid, "confirmed", runs, "a person"))
         self.note(f"is told that {host} is off")
 
     def _applier(self, *, takeover: bool = False) -> Applier:

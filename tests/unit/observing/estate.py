@@ -1,5 +1,6 @@
 """A small estate in words: hosts `h1`, VMs `web`, domains `main`, turned into the values of the contract."""
 
+import itertools
 from uuid import NAMESPACE_DNS, uuid5
 
 from nodeagent.wire.facts import (
@@ -24,7 +25,7 @@ from reconciler.model.desired import (
     VirtualMachine,
 )
 from reconciler.model.observed import Observed, VmObservation
-from reconciler.model.reports import HostOffProof, HostReport, Reports, StorageReport
+from reconciler.model.reports import HostOffProof, HostReport, Reports, RunOnHost, StorageReport
 from reconciler.observing.assemble import assemble
 
 MIB = 2**20
@@ -145,8 +146,11 @@ def unknown(host):
     return HostReport(f"host/{host}", uid(host), "unknown")
 
 
-def off(host, kind="fenced", boot=None, reference="fence-1"):
-    return HostOffProof(f"host/{host}", kind, uid(f"{host}-{boot}") if boot else None, reference)
+def off(host, kind="fenced", boot="boot-1", reference="fence-1", numbers=range(10)):
+    """A proof that knows every run of these numbers, of any VM, in one boot; without boot: none at all."""
+    known = itertools.product(("app", "db", "web"), numbers) if boot else ()
+    runs = sorted(RunOnHost(uid(vm), number, uid(f"{host}-{boot}")) for vm, number in known)
+    return HostOffProof(f"host/{host}", kind, tuple(runs), reference)
 
 
 # What storage holds

@@ -1,8 +1,8 @@
 """Who can prove that a VM is not running: one table a rule. Each row says what is seen of `web`."""
 
-import pytest
+from dataclasses import replace
 
-from reconciler.model.reports import HostOffProof
+import pytest
 
 from .estate import (
     answer,
@@ -161,15 +161,16 @@ def test_an_open_run_that_names_no_host_needs_every_host():
     [
         (silent("h2"), off("h2"), PROVEN),
         (silent("h2"), off("h2", "confirmed"), PROVEN),
-        (silent("h2"), off("h2", boot="boot-1"), PROVEN),
+        (silent("h2"), off("h2", boot=None), in_doubt("host/h2")),
         (silent("h2"), off("h2", boot="boot-0"), in_doubt("host/h2")),
+        (silent("h2"), off("h2", numbers=range(4)), in_doubt("host/h2")),
         (silent("h2"), off("h3"), in_doubt("host/h2")),
         (unknown("h2"), off("h2"), in_doubt("host/h2")),
         (refused("h2"), off("h2"), in_doubt("host/h2")),
         (answer("h2", complete=False), off("h2"), in_doubt("host/h2")),
     ],
 )
-def test_a_proof_counts_only_for_a_host_that_stays_silent_and_for_the_boot_that_it_names(
+def test_a_proof_counts_only_for_a_host_that_stays_silent_and_for_the_runs_that_it_knows(
     host, proof, expected
 ):
     assert estate(open_run(4, "h2"), host, answer("h3"), proofs=[proof]) == expected
@@ -182,8 +183,46 @@ def test_whoever_answers_with_the_guest_runs_it_whatever_was_proven():
 def test_a_host_that_nobody_knows_can_be_confirmed_off():
     run = open_run(4, "gone")
     assert estate(run, answer("h2"), answer("h3")) == in_doubt(f"host/{uid('gone')}")
-    proof = HostOffProof(f"host/{uid('gone')}", "confirmed", reference="by hand")
+    proof = replace(off("gone"), host=f"host/{uid('gone')}")
     assert estate(run, answer("h2"), answer("h3"), proofs=[proof]) == PROVEN
+
+
+def test_a_proof_is_void_for_every_vm_once_any_record_shows_that_its_host_was_alive_later():
+    old, new = record("web", open_run(4, "h2")), record("db", open_run(1, "h2", boot="boot-2"))
+    hosts = [answer("h1"), silent("h2")]
+
+    def web(*records, **given):
+        return told(observe(hosts, [read("main", *records, pool=pool("h1", "h2"), **given)], [off("h2")]))
+
+    assert web(old) == PROVEN
+    assert web(old, new) == in_doubt("host/h2")
+    assert web(unreadable=["web"]) == PROVEN
+    assert web(new, unreadable=["web"]) == in_doubt("host/h2")
+
+
+def test_runs_that_are_over_do_not_void_a_proof():
+    copy = read("second", record("db", open_run(1, "h2", boot="boot-0")))
+    for run in (closed_run(2, "h2"), open_run(2, "h1")):
+        master = read(
+            "main",
+            record("web", open_run(4, "h2")),
+            record("db", run),
+            pool=pool("h1", "h2", domains=("main", "second")),
+        )
+        hosts = [answer("h1", domains=("main", "second")), silent("h2")]
+        assert told(observe(hosts, [master, copy], [off("h2")])) == PROVEN
+
+
+def test_evidence_names_the_boot_in_which_the_run_began_on_a_host_proven_off():
+    master = read("main", record("web", open_run(4, "h2")), pool=pool("h1", "h2"))
+    copy = read("second", record("web", open_run(4, "h2")))
+    for storage in (
+        [master],
+        [replace(master, contents=replace(master.contents, vms=(), unreadable=(uid("web"),))), copy],
+    ):
+        seen = vm_of(observe([answer("h1", domains=("main", "second")), silent("h2")], storage, [off("h2")]))
+        assert seen.evidence is not None
+        assert {one.boot_id for one in seen.evidence.hosts if one.host == uid("h2")} == {uid("h2-boot-1")}
 
 
 # No record on readable master and copies
@@ -259,7 +298,7 @@ def test_a_host_that_only_a_copy_names_counts_where_the_masters_record_is_damage
 
 def test_a_host_whose_manifest_is_gone_counts_until_it_is_proven_off():
     master = read("main", unreadable=["web"], pool=pool("h1", "gone"))
-    proof = HostOffProof(f"host/{uid('gone')}", "confirmed", reference="by hand")
+    proof = replace(off("gone"), host=f"host/{uid('gone')}")
     assert told(observe([answer("h1")], [master])) == in_doubt(f"host/{uid('gone')}")
     assert told(observe([answer("h1")], [master], [proof])) == PROVEN
 

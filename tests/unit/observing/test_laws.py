@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.model.observed import Presence
+from reconciler.model.reports import RunOnHost
 from reconciler.observing.assemble import assemble
 
 from .estate import (
@@ -237,10 +238,32 @@ def excused(reports, host, boot):
     if doc is not None:
         return doc.guests_complete
     told = {one.uuid: one.status for one in reports.hosts}
+    named = runs_named(reports, host)
     covering = [
-        p for p in reports.proofs if uid(p.host[5:]) == host and (boot is None or p.boot_id in (None, boot))
+        p
+        for p in reports.proofs
+        if uid(p.host[5:]) == host and named <= set(p.runs) and boot in (None, *(r.boot_id for r in p.runs))
     ]
     return told.get(host, "silent") == "silent" and bool(covering)
+
+
+def runs_named(reports, host):
+    """Every open run that names a host in the newest records of its VM, wherever they lie."""
+    records = [
+        one
+        for r in reports.storage
+        if r.contents
+        for one in r.contents.vms
+        if one.run and one.data_center == uid("dc")
+    ]
+    return {
+        RunOnHost(one.uuid, one.run.number, there.boot_id)
+        for one in records
+        if one.run.closed is None
+        and all(one.run.number >= o.run.number for o in records if o.uuid == one.uuid)
+        for there in one.run.hosts
+        if there.uuid == host
+    }
 
 
 def readable(reports):

@@ -15,7 +15,7 @@ from reconciler.model.outcome import StepOutcome, StepState
 from reconciler.store.database import StoreError, StoreHeldError
 from reconciler.store.journal import BegunStep, JournalError
 from reconciler.store.store import open_memory_store, open_store
-from reconciler.store.tables import METADATA
+from reconciler.store.tables import METADATA, OLDEST
 
 STEP = BegunStep("a1", "vm/web-1#start", "a1/vm/web-1#start", "host/h1", "vm/web-1", "start-vm")
 
@@ -57,6 +57,16 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         connection.execute("UPDATE ostler_settings SET value = '99' WHERE name = 'version'")
 
     with pytest.raises(StoreError, match=r"version 99 .* use the newer ostler"):
+        open_store(path)
+
+
+def test_a_store_of_a_version_that_is_not_read_any_more_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    open_store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE ostler_settings SET value = '{OLDEST - 1}' WHERE name = 'version'")
+
+    with pytest.raises(StoreError, match=r"move it away: what runs is not harmed"):
         open_store(path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.outcome import StepOutcome, StepState
-from reconciler.model.reports import HostOffProof
+from reconciler.model.reports import HostOffProof, RunOnHost
 from reconciler.store import applies
 from reconciler.store.journal import BegunStep, ShownFrom
 from reconciler.store.store import Store, open_store
@@ -118,9 +118,11 @@ def test_retry_begins_an_object_anew(store: Store) -> None:
 
 
 def test_a_confirmation_holds_for_one_incident(store: Store) -> None:
-    proof = HostOffProof("host/h1", "confirmed", "boot-1", "power cable pulled, says ops")
+    proof = HostOffProof(
+        "host/h1", "confirmed", (RunOnHost("u", 2, "boot-1"),), "power cable pulled, says ops"
+    )
     store.confirmations.add(DC, proof)
-    store.confirmations.add(DC, HostOffProof("host/h2", "fenced", None, "ipmi"))
+    store.confirmations.add(DC, HostOffProof("host/h2", "fenced", (), "ipmi"))
     assert store.confirmations.current(DC)[0] == proof
     assert store.confirmations.current("another") == ()
 

@@ -273,6 +273,7 @@ ABSENT = {"absent": True, "reason": ""}
 HERE_RUN = (HOST, BOOT)
 THERE = (OTHER_HOST, OTHER_BOOT)
 GONE = HostEvidence(OTHER_HOST, "answered", OTHER_BOOT, 7)
+CONFIRMED_ONCE = HostEvidence(OTHER_HOST, "confirmed", None)
 
 
 @pytest.mark.parametrize(
@@ -308,6 +309,9 @@ GONE = HostEvidence(OTHER_HOST, "answered", OTHER_BOOT, 7)
             True,
         ),
         (Evidence("hosts", 2, (replace(GONE, kind="fenced"),)), open_run(THERE), ABSENT, True),
+        (Evidence("hosts", 2, (replace(GONE, kind="confirmed"),)), open_run(THERE), ABSENT, True),
+        (Evidence("hosts", 2, (CONFIRMED_ONCE,)), open_run(THERE), ABSENT, False),
+        (Evidence("hosts", 2, (replace(CONFIRMED_ONCE, boot_id=BOOT),)), open_run(THERE), ABSENT, False),
     ],
 )
 def test_a_guest_is_started_only_if_its_evidence_still_holds(bench, evidence, record, absence, taken):

@@ -168,8 +168,21 @@ def test_a_run_on_another_host_is_closed_only_with_proof(
     assert "nothing proves" in order(EXIT, ended(), evidence=proof(HERE))
     assert "nothing proves" in order(EXIT, ended(), evidence=proof(THERE, "boot-changed", OLD_BOOT))
     assert "nothing proves" in order(EXIT, ended(), evidence=proof(THERE, "boot-changed", None))
+    for kind in ("fenced", "confirmed"):
+        for boot_id in (None, NEW_BOOT):
+            assert "nothing proves" in order(EXIT, ended(), evidence=proof(THERE, kind, boot_id))
     assert run_of(master).closed is None
     assert order(EXIT, ended(), evidence=proof(THERE, "boot-changed", NEW_BOOT)) == ""
+    assert run_of(master).closed == "shutdown"
+
+
+@pytest.mark.parametrize("kind", ["fenced", "confirmed"])
+def test_a_run_on_a_host_proven_off_in_its_boot_is_closed(
+    running: Callable[..., VmRecord], order: Order, master: Path, kind: Any
+) -> None:
+    running(THERE)
+
+    assert order(EXIT, ended(), evidence=proof(THERE, kind)) == ""
     assert run_of(master).closed == "shutdown"
 
 

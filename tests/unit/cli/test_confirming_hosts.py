@@ -1,0 +1,54 @@
+"""`ostler host confirm-off`: which hosts it takes a person's word for, and what the word covers."""
+
+import pytest
+
+from tests.unit.cli.conftest import Desk
+
+
+def confirm(desk: Desk, host: str) -> int:
+    return desk("host", "confirm-off", host, "-f", "--yes", "--reference", "I stood before it").status
+
+
+def test_the_vms_of_a_silent_host_start_elsewhere_once_a_person_says_that_it_is_off(applied: Desk) -> None:
+    before = str(applied.where("vm/web-1"))
+    applied.world.power_off(before)
+    assert applied("apply", "-f", "--yes").status == 3
+
+    assert confirm(applied, before) == 0
+
+    assert applied("apply", "-f", "--yes").status == 3
+    assert applied.where("vm/web-1") not in (None, before)
+
+
+@pytest.mark.parametrize("how", ["answers", "refuses"])
+def test_nobodys_word_is_taken_for_a_host_that_is_alive(applied: Desk, how: str) -> None:
+    host = str(applied.where("vm/web-1"))
+    if how == "refuses":
+        applied.faults.refuses[host] = "certificate expired"
+
+    assert confirm(applied, host) == 5
+
+    applied.faults.refuses.clear()
+    applied.world.hosts[host].reachable = False
+    assert "it is not known whether it runs" in applied("plan", "-f").out
+
+
+def test_a_word_counts_no_more_once_the_host_has_run_a_vm_unseen(applied: Desk) -> None:
+    host = str(applied.where("vm/web-1"))
+    applied.world.power_off(host)
+    assert confirm(applied, host) == 0
+    applied.world.power_on(host)
+    (applied.home / "store.sqlite").rename(applied.home / "one.sqlite")
+    applied.change("web-1.yaml", "  memory: 1Gi\n", f"  memory: 1Gi\n  placement: {{hosts: [{host[5:]}]}}\n")
+    assert applied("apply", "-f", "--yes").status == 0
+    applied.world.hosts[host].reachable = False
+    for file in applied.home.glob("store.sqlite*"):
+        file.unlink()
+    (applied.home / "one.sqlite").rename(applied.home / "store.sqlite")
+
+    planned = applied("plan", "-f")
+
+    assert planned.status == 3
+    assert "it is not known whether it runs" in planned.out
+    assert confirm(applied, host) == 0
+    assert "start" in applied("plan", "-f").out
