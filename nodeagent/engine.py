@@ -26,7 +26,6 @@ from nodeagent.workers import LockTable, Workers
 
 SHORT_ORDER_S = 1.0
 RECORD_AGAIN_S = 2.0
-PUBLISH_LIMIT_S = 5.0
 
 EXCLUDES = {
     "set-maintenance": frozenset({"start-vm", "reboot-vm"}),
@@ -47,10 +46,6 @@ class FactsClock(Protocol):
 
     def poke(self) -> None:
         """Something has changed: collect soon."""
-        ...
-
-    def publish(self, generation: int, timeout_s: float) -> bool:
-        """Collect, and wait until a document of `generation` or later is out; False if it took too long."""
         ...
 
 
@@ -264,9 +259,9 @@ class Engine:
             result = replace(result, generation=self._facts.promise())
             recorded = self._record(opened, result)
         if recorded:
-            self._facts.publish(result.generation, PUBLISH_LIMIT_S)
             with self._lock:
                 self._close(opened, result)
+            self._facts.poke()
 
     def _record(self, opened: OpenOrder, result: OrderResult) -> bool:
         """Make a result durable, as often as it takes; False if the agent stops first (the next start settles it)."""

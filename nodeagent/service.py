@@ -102,9 +102,12 @@ def _add_reports(app: FastAPI, backend: Backend, waiters: CapacityLimiter) -> No
         request: Request,
         fresh: bool = Query(False, description="collect now, as directly before a start"),
     ) -> Response:
-        """Its ETag stands for ledger and generation; If-None-Match answers 304."""
+        """It shows what every order did that was answered before. Its ETag stands for ledger and generation;
+        If-None-Match answers 304."""
         if fresh and not await run_sync(backend.publisher.refresh, FRESH_LIMIT_S, limiter=waiters):
             return _unavailable("the facts could not be collected in time")
+        if backend.publisher.behind:
+            await run_sync(backend.publisher.catch_up, FRESH_LIMIT_S, limiter=waiters)
         state = backend.publisher.state()
         if state is None:
             return _unavailable("the agent has just begun to collect facts")

@@ -125,9 +125,18 @@ class Publisher:
             self._changed.wait_for(lambda: self._stopping or self._ended >= wanted, timeout_s)
             return self._sound >= wanted
 
-    def publish(self, generation: int, timeout_s: float) -> bool:
-        """Collect, and wait until a document of `generation` or later is out; False if it took too long."""
-        return self.refresh(timeout_s) and self._generation >= generation
+    @property
+    def behind(self) -> bool:
+        """Whether results were promised more than the current document shows."""
+        return self._generation < self._floor
+
+    def catch_up(self, timeout_s: float) -> bool:
+        """Wait until the current document shows all that was promised to results; False if it took too long.
+
+        Orders are answered at once, and whoever reads facts after an answer sees what the order did.
+        """
+        promised = self._floor
+        return not self.behind or (self.refresh(timeout_s) and self._generation >= promised)
 
     def wait_beyond(self, generation: int, timeout_s: float) -> int:
         """The current generation, once it is not `generation` any more, or after timeout_s."""

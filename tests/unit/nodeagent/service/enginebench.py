@@ -96,9 +96,6 @@ class FakeFacts:
     def poke(self):
         pass
 
-    def publish(self, generation, timeout_s):
-        return True
-
 
 class Bench:
     """An agent's engine on `directory`; `restart` is what happens after a crash, `boot` moves its clock."""

@@ -77,7 +77,7 @@ def test_a_promised_generation_is_that_of_the_next_collection(scene):
     scene.refresh()
     promised = scene.publisher.promise()
 
-    assert scene.publisher.publish(promised, 10)
+    assert scene.publisher.catch_up(10)
     assert scene.publisher.state().generation == promised
 
 
@@ -94,7 +94,7 @@ def test_a_collection_under_way_never_keeps_a_promise_made_after_it_began(scene)
     promised = scene.publisher.promise()
     scene.gate.set()
     waiting.join(10)
-    assert scene.publisher.publish(promised, 10)
+    assert scene.publisher.catch_up(10)
 
     state = scene.publisher.state()
     assert state.maintenance

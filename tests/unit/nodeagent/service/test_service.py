@@ -128,6 +128,17 @@ def test_facts_are_a_state_document_that_is_sent_only_when_it_changed(agent):
     assert decode(changed.content, HostState).generation > state.generation
 
 
+def test_facts_read_after_a_result_show_what_its_order_did(agent):
+    agent.client.get("/v1/facts?fresh=true")
+    agent.state = replace(agent.state, maintenance=True)
+    promised = agent.publisher.promise()
+
+    state = decode(agent.client.get("/v1/facts").content, HostState)
+
+    assert state.maintenance
+    assert state.generation >= promised
+
+
 def test_the_stream_tells_each_new_generation(agent):
     agent.client.get("/v1/facts?fresh=true")
     with agent.client.stream("GET", "/v1/facts/stream") as stream:
