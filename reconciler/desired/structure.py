@@ -3,7 +3,7 @@
 Called by `crds` to publish kinds, and by `violations` to say what a field would have taken.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from reconciler.desired.paths import Step
 from reconciler.desired.schema.kinds import KIND_SCHEMAS
-from reconciler.model.names import Kind
+from reconciler.model.names import PREFIXES, Kind
 
 Schema = dict[str, Any]
 
@@ -60,6 +60,22 @@ def field_schema(kind: Kind, path: tuple[Step, ...]) -> Schema:
             return {}
         schema = inner
     return schema
+
+
+@cache
+def declared_fields() -> tuple[str, ...]:
+    """Every field of every kind's spec, wholes before their parts: `vm.cpu`, `vm.cpu.sockets`, `vm.nics.mac` …"""
+    return tuple(
+        field
+        for kind in KIND_SCHEMAS
+        for field in _list_fields(kind_schema(kind)["properties"]["spec"], PREFIXES[kind])
+    )
+
+
+def _list_fields(schema: Schema, prefix: str) -> Iterator[str]:
+    for name, field in schema.get("properties", {}).items():
+        yield f"{prefix}.{name}"
+        yield from _list_fields(field.get("items", field), f"{prefix}.{name}")
 
 
 def _resolve(node: Schema, definitions: Mapping[str, Schema]) -> Schema:

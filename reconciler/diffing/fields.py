@@ -164,9 +164,30 @@ TABLE: tuple[FieldRule, ...] = (
 )
 
 
+_ELSEWHERE = (
+    "Where an object belongs is part of what it is: elsewhere it would be another object beside this one."
+)
+IDENTITY: tuple[FieldRule, ...] = (
+    FieldRule("net.dataCenter", REFUSE, _ELSEWHERE),
+    FieldRule("sd.dataCenter", REFUSE, _ELSEWHERE),
+    FieldRule("sd.role", REFUSE, "There is one role as yet: data."),
+    FieldRule("cluster.dataCenter", REFUSE, _ELSEWHERE),
+)
+"""Rows of fields that no two states of one object differ in."""
+_TOLD_WITH = {"vm.cdrom.storageDomain": "vm.cdrom.file"}
+"""Fields that say together with another one what a thing is: a change of either is a change of both."""
+
+
 def rules_for(field: str) -> tuple[FieldRule, ...]:
-    """All rows of `vm.memory`, `vm.disks.bus` …; empty for a field that the table does not have."""
-    return tuple(rule for rule in TABLE if rule.field == field)
+    """The rows that hold for `vm.memory`, `vm.disks.bus` …: its own, else those of what it is part of, else those of
+    its parts. Empty for a field that the table does not speak of; that a field can be declared is not looked at."""
+    rows = (*TABLE, *IDENTITY)
+    parts = _TOLD_WITH.get(field, field).split(".")
+    for length in range(len(parts), 1, -1):
+        name = ".".join(parts[:length])
+        if found := tuple(rule for rule in rows if rule.field == name):
+            return found
+    return tuple(rule for rule in rows if rule.field.startswith(f"{field}."))
 
 
 def effect_of(field: str, when: Iterable[When] = ()) -> Effect:

@@ -7,13 +7,11 @@ import pytest
 from pydantic import BaseModel
 
 from reconciler.desired.schema.kinds import KIND_SCHEMAS
-from reconciler.diffing.fields import TABLE, effect_of, rules_for
+from reconciler.diffing.fields import IDENTITY, TABLE, effect_of, rules_for
 from reconciler.model.change import Effect
 from reconciler.model.names import PREFIXES
 
-BELONGING = frozenset({"dataCenter", "role"})
-"""Where an object belongs is its identity: in another place it is another object."""
-ROWS = {rule.field for rule in TABLE}
+ROWS = {rule.field for rule in (*TABLE, *IDENTITY)}
 
 
 def models_in(annotation: object) -> list[type[BaseModel]]:
@@ -36,20 +34,33 @@ def declared_fields() -> list[str]:
     found = []
     for kind, schema in KIND_SCHEMAS.items():
         (spec,) = models_in(schema.manifest.model_fields["spec"].annotation)
-        found += [".".join(path) for path in leaves(spec, (PREFIXES[kind],)) if path[-1] not in BELONGING]
+        found += [".".join(path) for path in leaves(spec, (PREFIXES[kind],))]
     return found
-
-
-def row_of(field: str) -> str | None:
-    """The row of a field, or of what it is part of: a kernel's path is part of `vm.boot`."""
-    parts = field.split(".")
-    names = (".".join(parts[:length]) for length in range(len(parts), 1, -1))
-    return next((name for name in names if name in ROWS), None)
 
 
 @pytest.mark.parametrize("field", declared_fields())
 def test_every_declared_field_has_a_row(field):
-    assert row_of(field) is not None
+    """Its own, or that of what it is part of: a kernel's path is part of `vm.boot`."""
+    rules = rules_for(field)
+
+    assert rules
+    assert all(field.startswith(rule.field) or rule.field == "vm.cdrom.file" for rule in rules)
+
+
+@pytest.mark.parametrize(
+    ("field", "rows"),
+    [
+        ("vm.boot.kernel", {"vm.boot"}),
+        ("vm.cdrom.storageDomain", {"vm.cdrom.file"}),
+        ("vm.disks.disk", {"vm.disks"}),
+        ("host.networks.nic", {"host.networks"}),
+        ("cluster.migration.bandwidth", {"cluster.migration"}),
+        ("vm.placement", {"vm.placement.hosts", "vm.placement.migration"}),
+        ("vm.memory", {"vm.memory"}),
+    ],
+)
+def test_a_part_has_the_rows_of_its_whole_and_a_whole_those_of_its_parts(field, rows):
+    assert {rule.field for rule in rules_for(field)} == rows
 
 
 def test_no_row_speaks_of_a_field_that_nobody_can_declare():
@@ -59,12 +70,12 @@ def test_no_row_speaks_of_a_field_that_nobody_can_declare():
 
 
 def test_no_two_rows_are_about_the_same_change():
-    keys = [(rule.field, rule.when) for rule in TABLE]
+    keys = [(rule.field, rule.when) for rule in (*TABLE, *IDENTITY)]
 
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.parametrize("rule", TABLE, ids=lambda rule: f"{rule.field} {rule.when}")
+@pytest.mark.parametrize("rule", (*TABLE, *IDENTITY), ids=lambda rule: f"{rule.field} {rule.when}")
 def test_every_note_is_a_sentence(rule):
     assert rule.note[0].isupper()
     assert rule.note.endswith(".")
