@@ -1,24 +1,41 @@
 """`ostler explain`: why a VM is where it is, what a step is for, what changing a field does."""
 
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from reconciler.cli.failures import CommandError
 from reconciler.cli.loading import load_data_center
+from reconciler.cli.nearness import did_you_mean
 from reconciler.cli.output import Format, FormatOption, ListFormat, print_json, print_rows
 from reconciler.cli.passes import make_pass
 from reconciler.cli.plan import DataCenterOption
 from reconciler.cli.statuses import Status
-from reconciler.diffing.fields import TABLE, rules_for
+from reconciler.diffing.fields import IDENTITY, TABLE, rules_for
+from reconciler.model.change import Alert, Blocked, Deferred
+from reconciler.model.desired import Desired
 from reconciler.model.placement import Explanation, HostVerdict
 from reconciler.model.plan import Plan, Step
 from reconciler.pipeline import Pass
 from reconciler.placement.explain import explain_vm
-from reconciler.planfile.text import blocked_line, deferred_line
+from reconciler.planfile.text import alert_line, blocked_line, deferred_line
 
 INDEX = re.compile(r"\[[^]]*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a plan has to do with one object, host or step. placement: for VMs that are declared."""
+
+    id: str
+    placement: Explanation | None
+    steps: tuple[Step, ...]
+    blocked: tuple[Blocked, ...]
+    deferred: tuple[Deferred, ...]
+    alerts: tuple[Alert, ...]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +56,8 @@ def explain(
     observed: Annotated[str | None, typer.Option("--observed", help="Explain offline.")] = None,
     output: FormatOption = Format.TEXT,
 ) -> int:
-    """Say why: a VM's placement host by host, an object's or step's part in the plan, a field's effect."""
+    """Say why: a VM's placement host by host, an object's or step's part in the plan, a field's effect. Exits 1 if there
+    is no such object, step or field."""
     if field is not None:
         return _explain_field(field, output)
     if identifier is None or not file:
@@ -48,27 +66,27 @@ def explain(
         )
     desired, _ = load_data_center(file, data_center)
     done = make_pass(desired, observed)
-    if identifier in desired.vms:
-        explanation = explain_vm(done.desired, done.observed, done.identities, done.placement, identifier)
-        if output is Format.JSON:
-            print_json(explanation)
-        else:
-            _show_placement(done, explanation)
+    part = _find_part(done, identifier)
+    if output is Format.JSON:
+        print_json(part)
         return Status.DONE
-    _show_part(done.plan, identifier)
+    if part.placement is not None:
+        _show_placement(part.placement)
+    _show_part(part, {one.uuid: name for name, one in done.desired.hosts.items()})
     return Status.DONE
 
 
 def _explain_field(field: str, output: Format) -> int:
     """Rows of the field table."""
-    rules = TABLE if field == "all" else rules_for(INDEX.sub("", field))
-    if not rules:
-        names = ", ".join(
-            sorted({one.field for one in TABLE if one.field.split(".")[0] == field.split(".", maxsplit=1)[0]})
-        )
-        raise CommandError(
-            f"no field {field}; there is {names or 'vm.*, disk.*, host.*, net.*, sd.*, cluster.*, dc.*'}"
-        )
+    from reconciler.desired.structure import declared_fields
+
+    name, known = INDEX.sub("", field), declared_fields()
+    kinds = {one.partition(".")[0] for one in known}
+    if name not in (*known, *kinds, "all"):
+        others = [one for one in known if one.partition(".")[0] == name.partition(".")[0]]
+        scopes = ", ".join(f"{kind}.…" for kind in sorted(kinds))
+        raise CommandError(f"no field {name}; {did_you_mean(name, others or known, f'there is {scopes}')}")
+    rules = (*TABLE, *IDENTITY) if name == "all" else rules_for(name)
     if output is Format.JSON:
         print_json(rules)
         return Status.DONE
@@ -77,8 +95,50 @@ def _explain_field(field: str, output: Format) -> int:
     return Status.DONE
 
 
-def _show_placement(done: Pass, explanation: Explanation) -> None:
-    """The assignment, each host's verdict, and what the plan does."""
+def _find_part(done: Pass, identifier: str) -> Part:
+    """What there is to say of an id. Ends the command if nothing has it."""
+    plan = done.plan
+    known = {*_declared_ids(done.desired), *_planned_ids(plan)}
+    if identifier not in known:
+        near = did_you_mean(identifier, known, "`ostler get KIND` lists what is declared")
+        raise CommandError(f"there is no {identifier}; {near}")
+    placement = None
+    if identifier in done.desired.vms:
+        placement = explain_vm(done.desired, done.observed, done.identities, done.placement, identifier)
+    return Part(
+        identifier,
+        placement,
+        tuple(one for one in plan.steps if identifier in (one.id, one.object, one.host)),
+        tuple(one for one in plan.blocked if one.object == identifier),
+        tuple(one for one in plan.deferred if one.object == identifier),
+        tuple(one for one in plan.alerts if one.object == identifier),
+    )
+
+
+def _declared_ids(desired: Desired) -> Iterator[str]:
+    yield desired.data_center.meta.id
+    for group in (
+        desired.clusters,
+        desired.hosts,
+        desired.networks,
+        desired.storage_domains,
+        desired.disks,
+        desired.vms,
+    ):
+        yield from group
+
+
+def _planned_ids(plan: Plan) -> Iterator[str]:
+    """What the plan speaks of: also objects whose manifest is gone, and steps."""
+    for step in plan.steps:
+        yield from (step.id, step.object, step.host)
+    yield from (one.object for one in plan.blocked)
+    yield from (one.object for one in plan.deferred)
+    yield from (one.object for one in plan.alerts)
+
+
+def _show_placement(explanation: Explanation) -> None:
+    """The assignment, and each host's verdict."""
     assignment = explanation.assignment
     if assignment is None:
         typer.echo(
@@ -90,7 +150,6 @@ def _show_placement(done: Pass, explanation: Explanation) -> None:
         typer.echo(f"{explanation.vm}: {assignment.outcome.value}, {where}{why}")
     rows = [_verdict_row(one) for one in explanation.verdicts]
     print_rows(rows, ("host", "verdict", "details"), ListFormat.TABLE)
-    _show_part(done.plan, explanation.vm, quiet=True)
 
 
 def _verdict_row(one: HostVerdict) -> tuple[str, str, str]:
@@ -101,22 +160,21 @@ def _verdict_row(one: HostVerdict) -> tuple[str, str, str]:
     return (one.host, f"rank {one.total}", parts)
 
 
-def _show_part(plan: Plan, identifier: str, *, quiet: bool = False) -> None:
-    """Steps, blocks and delays of one object, or one step with all its edges."""
-    steps = [one for one in plan.steps if identifier in (one.id, one.object, one.host)]
-    for step in steps:
-        _show_step(step)
-    blocked = [one for one in plan.blocked if one.object == identifier]
-    deferred = [one for one in plan.deferred if one.object == identifier]
-    for one in blocked:
+def _show_part(part: Part, hosts: Mapping[str, str]) -> None:
+    """Steps with all their edges, blocks, delays and alerts. hosts: ids by uuid."""
+    for step in part.steps:
+        _show_step(step, hosts)
+    for one in part.blocked:
         typer.echo(f"blocked: {blocked_line(one)}")
-    for late in deferred:
+    for late in part.deferred:
         typer.echo(f"deferred: {deferred_line(late)}")
-    if not quiet and not steps and not blocked and not deferred:
-        typer.echo(f"{identifier}: this plan does nothing to it")
+    for alert in part.alerts:
+        typer.echo(f"alert: {alert_line(alert)}")
+    if not (part.placement or part.steps or part.blocked or part.deferred or part.alerts):
+        typer.echo(f"{part.id}: this plan does nothing to it")
 
 
-def _show_step(step: Step) -> None:
+def _show_step(step: Step, hosts: Mapping[str, str]) -> None:
     """A step in full."""
     typer.echo(f"{step.id} on {step.host}: {step.summary}")
     for reason in step.because:
@@ -126,9 +184,9 @@ def _show_step(step: Step) -> None:
     for expected in step.expects:
         typer.echo(f"  expects   {expected.subject} {expected.field} = {expected.value}")
     if step.evidence is not None:
-        hosts = ", ".join(f"{one.host} {one.kind}" for one in step.evidence.hosts)
+        proofs = ", ".join(f"{hosts.get(one.host, one.host)} {one.kind}" for one in step.evidence.hosts)
         typer.echo(
-            f"  evidence  {step.evidence.basis}, run {step.evidence.run}{f': {hosts}' if hosts else ''}"
+            f"  evidence  {step.evidence.basis}, run {step.evidence.run}{f': {proofs}' if proofs else ''}"
         )
     typer.echo(f"  disrupts  {step.disruption.value}")
     estimate = step.estimate

@@ -1,22 +1,23 @@
 """`ostler get`: what there is, declared and observed, one line an object."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from reconciler.cli.failures import CommandError
 from reconciler.cli.loading import load_data_center
-from reconciler.cli.output import ListFormat, ListOption, print_rows
+from reconciler.cli.nearness import did_you_mean, listed
+from reconciler.cli.output import Cell, ListFormat, ListOption, Share, print_rows
 from reconciler.cli.passes import make_pass
 from reconciler.cli.plan import DataCenterOption, PathsOption
 from reconciler.cli.statuses import Status
 from reconciler.diffing.space import is_low
 from reconciler.model.observed import Presence
-from reconciler.model.quantities import format_bytes
 from reconciler.pipeline import Pass
 
-Rows = list[tuple[str, ...]]
+Rows = list[tuple[Cell, ...]]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,20 +36,23 @@ def get(
     output: ListOption = ListFormat.TABLE,
 ) -> int:
     """List objects with what is observed of them. Exits 1 if the named object does not exist."""
-    make = LISTINGS.get(kind.lower().removesuffix("s"))
-    if make is None:
-        raise CommandError(
-            f"no kind {kind}; there is vms, hosts, disks, networks, storagedomains, clusters, datacenters"
-        )
-    columns, wide, rows_of = make
+    listing = LISTINGS.get(kind.lower().removesuffix("s"))
+    if listing is None:
+        known = "there is vms, hosts, disks, networks, storagedomains, clusters, datacenters"
+        near = did_you_mean(kind.lower(), [f"{one}s" for one in LISTINGS], known)
+        raise typer.BadParameter(f"no kind {kind}; {near}", param_hint="KIND")
+    if not file:
+        raise typer.BadParameter("say which manifests: -f PATH", param_hint="--file")
     desired, _ = load_data_center(file, data_center)
     done = make_pass(desired, observed)
-    rows = rows_of(done)
+    rows = listing.rows_of(done)
     if name is not None:
-        rows = [row for row in rows if name in (row[0], row[0].partition("/")[2])]
+        every = [str(row[0]) for row in rows]
+        rows = [row for row in rows if name in (row[0], str(row[0]).partition("/")[2])]
         if not rows:
-            raise CommandError(f"no {kind} {name} is declared")
-    print_rows(rows, columns, output, wide)
+            near = did_you_mean(name, every, f"there is {listed(every)}")
+            raise CommandError(f"no {kind} {name} is declared; {near}")
+    print_rows(rows, listing.columns, output, listing.wide, listing.sizes)
     return Status.DONE
 
 
@@ -70,8 +74,8 @@ def _vms(done: Pass) -> Rows:
         if not notes and name in pending:
             notes = f"pending: {pending[name]}"
         rows.append(
-            (name, state, (seen.host if seen else None) or "-", str(vm.cpu.vcpus), format_bytes(vm.memory_bytes),
-             vm.run_policy.value, uuid, str(run.number) if run else "-", notes)
+            (name, state, (seen.host if seen else None) or None, vm.cpu.vcpus, vm.memory_bytes,
+             vm.run_policy.value, uuid, run.number if run else None, notes)
         )  # fmt: skip
     return rows
 
@@ -86,10 +90,10 @@ def _hosts(done: Pass) -> Rows:
         status: str = seen.status if seen else "unknown"
         if state and status == "answering":
             status = "maintenance" if state.maintenance else "up"
-        guests = str(len(state.guests)) if state else "-"
-        memory = format_bytes(state.capabilities.memory_bytes) if state else "-"
+        guests = len(state.guests) if state else None
+        memory = state.capabilities.memory_bytes if state else None
         rows.append((name, status, guests, memory, f"{host.address}:{host.port}", host.cluster, host.uuid,
-                     state.agent_version if state else "-", alerts.get(name, "")))  # fmt: skip
+                     state.agent_version if state else None, alerts.get(name, "")))  # fmt: skip
     return rows
 
 
@@ -100,8 +104,8 @@ def _disks(done: Pass) -> Rows:
         seen = done.observed.disks.get(done.identities.disks[name])
         volume = seen.volume if seen else None
         state = "missing" if volume is None else "ok" if volume.legal else "half-made"
-        taken = format_bytes(volume.actual_bytes) if volume else "-"
-        rows.append((name, state, format_bytes(disk.size_bytes), taken, disk.format, disk.allocation, disk.storage_domain,
+        taken = volume.actual_bytes if volume else None
+        rows.append((name, state, disk.size_bytes, taken, disk.format, disk.allocation, disk.storage_domain,
                      done.identities.disks[name]))  # fmt: skip
     return rows
 
@@ -112,7 +116,7 @@ def _networks(done: Pass) -> Rows:
     for name, network in done.desired.networks.items():
         states = [one.state for one in done.observed.hosts.values() if one.state]
         present = sum(1 for state in states if any(one.network == name for one in state.networks))
-        rows.append((name, network.bridge, str(network.mtu), f"{present}/{len(done.desired.hosts)}"))
+        rows.append((name, network.bridge, network.mtu, Share(present, len(done.desired.hosts))))
     return rows
 
 
@@ -128,7 +132,7 @@ def _storage(done: Pass) -> Rows:
             if one.uuid == domain.uuid
         ]
         active = sum(1 for one in facts if one.state == "active")
-        free = format_bytes(facts[0].free_bytes) if facts else "-"
+        free = facts[0].free_bytes if facts else None
         notes = "low space" if is_low(domain, done.observed) else ""
         role = "master" if done.changes.master == domain.uuid else "regular"
         rows.append(
@@ -136,7 +140,7 @@ def _storage(done: Pass) -> Rows:
                 name,
                 domain.type,
                 role,
-                f"{active}/{len(done.desired.hosts)}",
+                Share(active, len(done.desired.hosts)),
                 free,
                 domain.path,
                 domain.uuid,
@@ -152,25 +156,53 @@ def _clusters(done: Pass) -> Rows:
     for name, cluster in done.desired.clusters.items():
         hosts = sum(1 for one in done.desired.hosts.values() if one.cluster == name)
         vms = sum(1 for one in done.desired.vms.values() if one.cluster == name)
-        rows.append((name, str(hosts), str(vms), cluster.cpu_model or "-", cluster.machine or "-"))
+        rows.append((name, hosts, vms, cluster.cpu_model, cluster.machine))
     return rows
 
 
 def _data_centers(done: Pass) -> Rows:
     """The data center itself."""
     desired = done.desired
-    return [(desired.data_center.meta.id, str(len(desired.clusters)), str(len(desired.hosts)), str(len(desired.vms)), desired.data_center.uuid)]  # fmt: skip
+    counts = (len(desired.clusters), len(desired.hosts), len(desired.vms))
+    return [(desired.data_center.meta.id, *counts, desired.data_center.uuid)]
 
 
-LISTINGS: dict[str, tuple[Sequence[str], Sequence[str], Callable[[Pass], Rows]]] = {
-    "vm": (("vm", "state", "host", "vcpus", "memory", "run policy", "uuid", "run", "notes"), ("uuid", "run", "run policy"), _vms),
-    "host": (("host", "status", "guests", "memory", "address", "cluster", "uuid", "agent", "notes"), ("uuid", "agent"), _hosts),
-    "disk": (("disk", "state", "size", "taken", "format", "allocation", "domain", "uuid"), ("uuid", "allocation"), _disks),
-    "network": (("network", "bridge", "mtu", "hosts"), (), _networks),
-    "storagedomain": (("domain", "type", "role", "hosts", "free", "path", "uuid", "notes"), ("uuid",), _storage),
-    "cluster": (("cluster", "hosts", "vms", "cpu model", "machine"), (), _clusters),
-    "datacenter": (("data center", "clusters", "hosts", "vms", "uuid"), (), _data_centers),
-}  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How a kind is listed. wide: columns shown with `-o wide` only; sizes: those that hold bytes."""
+
+    rows_of: Callable[[Pass], Rows]
+    columns: tuple[str, ...]
+    wide: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+
+
+LISTINGS = {
+    "vm": Listing(
+        _vms,
+        ("vm", "state", "host", "vcpus", "memory", "run policy", "uuid", "run", "notes"),
+        ("uuid", "run", "run policy"),
+        ("memory",),
+    ),
+    "host": Listing(
+        _hosts,
+        ("host", "status", "guests", "memory", "address", "cluster", "uuid", "agent", "notes"),
+        ("uuid", "agent"),
+        ("memory",),
+    ),
+    "disk": Listing(
+        _disks,
+        ("disk", "state", "size", "taken", "format", "allocation", "domain", "uuid"),
+        ("uuid", "allocation"),
+        ("size", "taken"),
+    ),
+    "network": Listing(_networks, ("network", "bridge", "mtu", "hosts")),
+    "storagedomain": Listing(
+        _storage, ("domain", "type", "role", "hosts", "free", "path", "uuid", "notes"), ("uuid",), ("free",)
+    ),
+    "cluster": Listing(_clusters, ("cluster", "hosts", "vms", "cpu model", "machine")),
+    "datacenter": Listing(_data_centers, ("data center", "clusters", "hosts", "vms", "uuid")),
+}
 LISTINGS["virtualmachine"] = LISTINGS["vm"]
 LISTINGS["logicalnetwork"] = LISTINGS["network"]
 LISTINGS["sd"] = LISTINGS["storagedomain"]

@@ -173,7 +173,7 @@ def _show(lab: Lab, output: ListFormat) -> None:
             "up" if one.libvirtd else "down",
             "up" if one.agent else "down",
             one.network,
-            str(one.guests),
+            one.guests,
             one.uuid,
         )
         for one in list_status(lab)
