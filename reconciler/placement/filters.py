@@ -9,7 +9,7 @@ import numpy as np
 
 from reconciler.model.quantities import format_bytes
 from reconciler.placement.demand import VmDemand
-from reconciler.placement.table import UNKNOWN_LOAD, Booleans, HostTable
+from reconciler.placement.table import LASTING_MINUTES, UNKNOWN, Booleans, HostTable
 
 
 class Filter(Protocol):
@@ -132,16 +132,18 @@ class Cpu:
 
 
 class CpuOverloaded:
-    """Hosts over HighUtilization (80 %) take no further VM; a host without statistics is let through."""
+    """Hosts over HighUtilization (80 %), and not for a moment only, take no further VM; a host without statistics does."""
 
     name = "CPUOverloaded"
     mandatory = False
     high_utilization_percent = 80
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
-        """By mean load per CPU; the VM's own host always stays."""
-        known = table.load != UNKNOWN_LOAD
-        kept: Booleans = ~known | (table.load <= self.high_utilization_percent * table.cpus)
+        """By mean load per CPU, with what was just placed, once the load has lasted; the VM's own host always stays."""
+        known = table.load != UNKNOWN
+        over = table.load > self.high_utilization_percent * table.cpus
+        lasts = table.lasting_percent >= self.high_utilization_percent
+        kept: Booleans = ~(known & over & lasts)
         if (own := table.position(demand.current)) is not None:
             kept[own] = True
         return kept
@@ -149,7 +151,8 @@ class CpuOverloaded:
     def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
         """The load."""
         share = table.load[host] // max(1, table.cpus[host])
-        return f"CPU too loaded: {share} %, more than {self.high_utilization_percent} %"
+        limit = self.high_utilization_percent
+        return f"CPU too loaded: {share} %, more than {limit} % for {LASTING_MINUTES} min"
 
 
 class Swap:
@@ -168,23 +171,32 @@ class Swap:
 
 
 class Memory:
-    """Memory of the VM and QEMU fits into what the host has left for guests; a VM always fits where it runs."""
+    """Memory of the VM and QEMU fits into what the host has left for guests, and into what is free there by its last
+    statistics, with free swap; a VM always fits where it runs."""
 
     name = "Memory"
     mandatory = False
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
-        """By bytes left under the cluster's over-commitment."""
-        kept: Booleans = table.free >= demand.memory_bytes
+        """By bytes left under the cluster's over-commitment, and by bytes that nothing else has taken either."""
+        kept: Booleans = (table.free >= demand.memory_bytes) & self._is_free(demand, table)
         if (own := table.position(demand.current)) is not None:
             kept[own] = True
         return kept
 
+    def _is_free(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """Whether there is so much memory; hosts without statistics are believed."""
+        reaches = (table.physical >= 0) & (demand.memory_bytes <= table.physical + table.swap_free)
+        free: Booleans = (table.physical == UNKNOWN) | reaches
+        return free
+
     def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
         """Needed and left, in MiB."""
-        left = max(0, int(table.free[host])) // 2**20 * 2**20
+        short = table.free[host] < demand.memory_bytes
+        left = int(table.free[host] if short else table.physical[host] + table.swap_free[host])
         need = -(-demand.memory_bytes // 2**20) * 2**20
-        return f"available memory too low: {format_bytes(left)} of {format_bytes(need)} needed"
+        which = "available memory too low" if short else "not so much memory is free"
+        return f"{which}: {format_bytes(max(0, left) // 2**20 * 2**20)} of {format_bytes(need)} needed"
 
 
 class Network:

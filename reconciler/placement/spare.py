@@ -16,7 +16,7 @@ from reconciler.placement.assign import growth_of, used_memory
 from reconciler.placement.demand import VmDemand, demand_of
 from reconciler.placement.policies import NONE
 from reconciler.placement.selection import dropped_by, select_host
-from reconciler.placement.table import build_table
+from reconciler.placement.table import UNKNOWN, build_table
 
 RESTARTED = frozenset({RunPolicy.ALWAYS, RunPolicy.RESTART_ON_FAILURE})
 
@@ -91,6 +91,8 @@ def _without(
         name: build_table(rest, observed, desired.clusters[name], used)
         for name in {vm.cluster for vm, _ in demands}
     }
+    for table in tables.values():
+        table.physical[:] = UNKNOWN  # it is free now, and `used` is what the plan leaves
     homeless: dict[str, list[Homeless]] = defaultdict(list)
     for vm, demand in demands:
         table = tables[vm.cluster]

@@ -18,19 +18,24 @@ from reconciler.placement.demand import VmDemand
 
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
-UNKNOWN_LOAD = -1
+UNKNOWN = -1
+LASTING_MINUTES = 2
+"""CpuOverCommitDurationMinutes: a load that was there for one minute is a spike."""
 
 
 @dataclass(slots=True)
 class HostTable:
-    """Hosts in id order. free: bytes left for guests; load: percent of one CPU summed, -1 if not reported;
-    physical: bytes of memory that are free right now by statistics (-1 if not reported). matches: answers of `matching`."""
+    """Hosts in id order. free: bytes left for guests; load: percent of one CPU summed over `cpus`, -1 if not reported;
+    lasting_percent: what no minute of the last two was below; physical, swap_free: bytes of memory that are free by
+    statistics (-1 if not reported). matches: answers of `matching`."""
 
     ids: tuple[str, ...]
     cpus: Integers
     free: Integers
     load: Integers
+    lasting_percent: Integers
     physical: Integers
+    swap_free: Integers
     swap_used_percent: Integers
     capabilities: tuple[HostCapabilities, ...]
     networks: tuple[frozenset[str], ...]
@@ -52,12 +57,16 @@ class HostTable:
     def add(self, demand: VmDemand, host: int) -> None:
         """Takes a VM's share from a host, so that the next decision sees it."""
         self.free[host] -= demand.memory_bytes
-        if self.load[host] != UNKNOWN_LOAD:
+        if self.physical[host] != UNKNOWN:
+            self.physical[host] -= demand.memory_bytes
+        if self.load[host] != UNKNOWN:
             self.load[host] += demand.load
 
     def remove(self, demand: VmDemand, host: int) -> None:
-        """Gives a leaving VM's share back."""
+        """Gives a leaving VM's share back, as if it had touched all of its memory."""
         self.free[host] += demand.released_bytes
+        if self.physical[host] != UNKNOWN:
+            self.physical[host] += demand.released_bytes
 
 
 def build_table(desired: Desired, observed: Observed, cluster: Cluster, used: Mapping[str, int]) -> HostTable:
@@ -69,15 +78,18 @@ def build_table(desired: Desired, observed: Observed, cluster: Cluster, used: Ma
     ids = tuple(host.meta.id for host, _, _ in hosts)
     capabilities = tuple(state.capabilities for _, state, _ in hosts)
     percent = cluster.memory_overcommit_percent
+    cpus = _integers(one.threads if cluster.count_threads_as_cores else one.cores for one in capabilities)
     return HostTable(
         ids=ids,
-        cpus=_integers(one.threads if cluster.count_threads_as_cores else one.cores for one in capabilities),
+        cpus=cpus,
         free=_integers(
             host_capacity(one, percent) - used.get(name, 0)
             for name, one in zip(ids, capabilities, strict=True)
         ),
-        load=_integers(_load(state, statistics) for _, state, statistics in hosts),
-        physical=_integers(_first(one.memory_free_bytes if one else (), -1) for _, _, one in hosts),
+        load=_integers(_load(one, int(count)) for (_, _, one), count in zip(hosts, cpus, strict=True)),
+        lasting_percent=_integers(_lasting(one) for _, _, one in hosts),
+        physical=_integers(_first(one.memory_free_bytes if one else (), UNKNOWN) for _, _, one in hosts),
+        swap_free=_integers(_first(one.swap_free_bytes if one else (), 0) for _, _, one in hosts),
         swap_used_percent=_integers(_swap_used(state, one) for _, state, one in hosts),
         capabilities=capabilities,
         networks=tuple(_networks(desired, host, state) for host, state, _ in hosts),
@@ -107,10 +119,16 @@ def _first(values: tuple[int, ...], otherwise: int) -> int:
     return values[0] if values else otherwise
 
 
-def _load(state: HostState, statistics: HostStatistics | None) -> int:
-    """Percent of one CPU, summed over the host's CPUs."""
-    share = _first(statistics.cpu_percent if statistics else (), UNKNOWN_LOAD)
-    return share * state.capabilities.cores if share != UNKNOWN_LOAD else UNKNOWN_LOAD
+def _load(statistics: HostStatistics | None, cpus: int) -> int:
+    """Percent of one CPU in the newest minute, summed over the CPUs that count."""
+    share = _first(statistics.cpu_percent if statistics else (), UNKNOWN)
+    return share * cpus if share != UNKNOWN else UNKNOWN
+
+
+def _lasting(statistics: HostStatistics | None) -> int:
+    """The least percent of the last minutes; 0 where so many have not been measured yet."""
+    means = statistics.cpu_percent[:LASTING_MINUTES] if statistics else ()
+    return min(means) if len(means) == LASTING_MINUTES else 0
 
 
 def _swap_used(state: HostState, statistics: HostStatistics | None) -> int:

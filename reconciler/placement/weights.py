@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from reconciler.placement.demand import VmDemand
-from reconciler.placement.table import UNKNOWN_LOAD, HostTable, Integers
+from reconciler.placement.table import UNKNOWN, HostTable, Integers
 
 MAX_SCORE = 1000
 """MaxSchedulerWeight."""
@@ -28,7 +28,7 @@ class EvenCpu:
 
     def score(self, demand: VmDemand, table: HostTable) -> Integers:
         """round((load + VM's load) / CPUs), then a linear stretch."""
-        known = table.load != UNKNOWN_LOAD
+        known = table.load != UNKNOWN
         added = np.full(len(table.ids), demand.load, dtype=np.int64)
         if (own := table.position(demand.current)) is not None:
             added[own] = 0

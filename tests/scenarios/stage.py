@@ -113,7 +113,7 @@ class Stage:
             figures = replace(
                 figures, swap_total_bytes=2 * host.capabilities.memory_bytes, swap_free_bytes=(0,)
             )
-        return replace(figures, cpu_percent=(self.loads.get(host.id, host.cpu_percent),))
+        return replace(figures, cpu_percent=(self.loads.get(host.id, host.cpu_percent),) * 2)
 
     def _read(self, uuid: str, answering: list[HostReport]) -> StorageReport:
         readers = (

@@ -10,7 +10,7 @@ from reconciler.placement.demand import VmDemand
 from reconciler.placement.filters import FILTERS
 from reconciler.placement.policies import NONE
 from reconciler.placement.selection import dropped_by, ranks, select_host, surviving
-from reconciler.placement.table import UNKNOWN_LOAD, HostTable
+from reconciler.placement.table import UNKNOWN, HostTable
 from reconciler.placement.weights import WEIGHTS
 
 GIB = 2**30
@@ -37,7 +37,9 @@ def table(**columns) -> HostTable:
         "cpus": np.array([8, 8]),
         "free": np.array([4 * GIB, 4 * GIB]),
         "load": np.array([80, 80]),
-        "physical": np.array([-1, -1]),
+        "lasting_percent": np.array([100, 100]),
+        "physical": np.array([UNKNOWN, UNKNOWN]),
+        "swap_free": np.array([0, 0]),
         "swap_used_percent": np.array([0, 0]),
         "capabilities": (CAPABLE, CAPABLE),
         "networks": (DEMAND.networks, DEMAND.networks),
@@ -60,7 +62,7 @@ CASES = {
         "it has no machine type pc-q35-7.2",
     ),
     "CPU": ({"vcpus": 8}, {"cpus": np.array([8, 4])}, "not enough CPU cores: the VM has 8 vCPUs, the host 4"),
-    "CPUOverloaded": ({}, {"load": np.array([640, 648])}, "CPU too loaded: 81 %, more than 80 %"),
+    "CPUOverloaded": ({}, {"load": np.array([640, 648])}, "CPU too loaded: 81 %, more than 80 % for 2 min"),
     "Swap": ({}, {"swap_used_percent": np.array([0, 3])}, "it is swapping: 3 % of its memory"),
     "Memory": ({}, {"free": np.array([GIB, GIB - 1])}, "available memory too low: 1023Mi of 1Gi needed"),
     "Network": ({}, {"networks": (DEMAND.networks, frozenset())}, "network missing: net/vms"),
@@ -98,8 +100,41 @@ def test_a_guest_may_stay_on_a_full_host(name):
     assert FILTERS[name].keep(replace(DEMAND, current="host/h2"), hosts).tolist() == [False, True]
 
 
+@pytest.mark.parametrize(("lasting", "kept"), [(79, True), (80, False)])
+def test_a_load_that_was_there_for_a_moment_keeps_no_vm_away(lasting, kept):
+    hosts = table(load=np.array([720, 720]), lasting_percent=np.array([lasting, lasting]))
+
+    assert FILTERS["CPUOverloaded"].keep(DEMAND, hosts).tolist() == [kept, kept]
+
+
+def test_a_vm_goes_nowhere_where_something_else_than_guests_has_taken_the_memory():
+    hosts = table(physical=np.array([GIB, GIB - 2**20]))
+    unit = FILTERS["Memory"]
+
+    assert unit.keep(DEMAND, hosts).tolist() == [True, False]
+    assert unit.reason(DEMAND, hosts, 1) == "not so much memory is free: 1023Mi of 1Gi needed"
+
+
+@pytest.mark.parametrize(("physical", "swap", "kept"), [(GIB // 2, GIB // 2, True), (-2, 4 * GIB, False)])
+def test_free_swap_counts_as_memory_while_there_is_memory(physical, swap, kept):
+    hosts = table(physical=np.array([physical] * 2), swap_free=np.array([swap] * 2))
+
+    assert FILTERS["Memory"].keep(DEMAND, hosts).tolist() == [kept, kept]
+
+
+def test_what_is_placed_takes_free_memory_and_what_leaves_gives_it_back():
+    hosts = table(physical=np.array([2 * GIB, UNKNOWN]))
+
+    hosts.add(DEMAND, 0)
+    hosts.add(DEMAND, 1)
+    assert hosts.physical.tolist() == [GIB, UNKNOWN]
+
+    hosts.remove(replace(DEMAND, released_bytes=GIB), 0)
+    assert hosts.physical.tolist() == [2 * GIB, UNKNOWN]
+
+
 def test_a_host_without_statistics_is_not_called_overloaded():
-    assert FILTERS["CPUOverloaded"].keep(DEMAND, table(load=np.array([UNKNOWN_LOAD] * 2))).all()
+    assert FILTERS["CPUOverloaded"].keep(DEMAND, table(load=np.array([UNKNOWN] * 2))).all()
 
 
 @pytest.mark.parametrize("model", [None, "host-passthrough", "maximum", "host-model"])
