@@ -16,6 +16,7 @@ from reconciler.agentlink.protocol import Fleet
 from reconciler.execution.admission import Fresh, Objection, refuse_plan
 from reconciler.execution.leases import Leases
 from reconciler.execution.locks import locked_by_journal, locked_by_orders, locked_by_results
+from reconciler.execution.orders import digest_secrets
 from reconciler.execution.remembering import MOST_FAILURES, attempts_at, find_retries, remember_outcome
 from reconciler.execution.renewals import with_certificates
 from reconciler.execution.run import Applier, PlanRun, Site, Ticket, Watcher
@@ -43,7 +44,7 @@ Guard = Callable[[PlanRun], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class Estate:
     """A data center with the means to observe and order it. failed_ms: how long ago, in ms, objects failed last, as far
-    as this process knows."""
+    as this process knows. compares_secrets: whether guests are to be given secrets that have changed."""
 
     desired: Desired
     fleet: Fleet
@@ -52,6 +53,7 @@ class Estate:
     options: PassOptions = field(default_factory=PassOptions)
     limits: GatherLimits | None = None
     failed_ms: Mapping[str, int] = field(default_factory=dict)
+    compares_secrets: bool = True
 
     @property
     def hosts(self) -> list[HostName]:
@@ -177,6 +179,9 @@ async def look(estate: Estate, previous: Pass | None = None) -> Pass:
 def plan_reports(estate: Estate, reports: Reports, previous: Pass | None = None) -> Pass:
     """The pass over an observation, with what the store holds against it."""
     options = add_memories(estate.store, estate.desired, estate.options, reports, estate.failed_ms)
+    if estate.compares_secrets:
+        digests = digest_secrets(estate.desired, estate.applier.secrets, estate.applier.digest_key)
+        options = replace(options, secret_digests=digests)
     return run_pass(estate.desired, reports, previous, options)
 
 

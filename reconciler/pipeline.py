@@ -9,6 +9,7 @@ from reconciler.diffing.holding import find_failing_restarts, hold_back, hold_ev
 from reconciler.diffing.identity import resolve_identities
 from reconciler.diffing.power import power_of
 from reconciler.diffing.purges import find_wrong_clocks
+from reconciler.diffing.secrets import find_uncompared_secrets
 from reconciler.diffing.space import find_low_space
 from reconciler.model.change import Blocked, Change, Changes, Deferred, Drift, Identities, Power
 from reconciler.model.desired import Desired, Disk, VirtualMachine
@@ -29,6 +30,7 @@ class Pass:
     """Every value that one pass went through; the next one reuses what did not change.
 
     quiet: VMs and disks of which this pass found nothing to say, and whose VM, if it runs, stays where it is.
+    secret_digests: with which it compared what guests were given.
     """
 
     desired: Desired
@@ -40,6 +42,7 @@ class Pass:
     changes: Changes = field(default_factory=Changes)
     plan: Plan = field(default_factory=lambda: Plan("", "", ""))
     quiet: frozenset[str] = frozenset()
+    secret_digests: Mapping[str, str] | None = None
 
 
 def run_pass(
@@ -51,7 +54,9 @@ def run_pass(
     identities, doubtful = resolve_identities(desired, observed)
     locked = replace(_with_begun(observed, options.begun), outdated=options.outdated)
     known, asked = _with_intents(locked, identities, options.intents)
-    usual = options == PassOptions(signs=options.signs)
+    usual = options == PassOptions(signs=options.signs, secret_digests=options.secret_digests) and (
+        previous is None or previous.secret_digests == options.secret_digests
+    )
     quiet = still_quiet(previous, desired, observed) if previous and usual else frozenset()
     powers = {
         name: previous.powers[name]
@@ -62,26 +67,38 @@ def run_pass(
     kept = kept_assignments(previous.placement, quiet) if previous and quiet else None
     placement = place_vms(desired, known, identities, powers, kept)
     changes = diff_data_center(
-        desired, known, identities, placement, options.allow_prune, doubtful, asked, quiet
+        desired,
+        known,
+        identities,
+        placement,
+        options.allow_prune,
+        doubtful,
+        asked,
+        quiet,
+        options.secret_digests,
     )
     changes, unsigned = leave_to_signer(changes, options)
     alerts = (
         *unsigned,
         *find_low_space(desired, known),
         *find_wrong_clocks(desired, known),
+        *find_uncompared_secrets(desired, known, identities, options.secret_digests),
         *find_failing_restarts(changes, options.failing),
     )
     held = tuple(hold_back(changes, options))
     if held:
         changes = diff_data_center(
-            desired, known, identities, placement, options.allow_prune, (*doubtful, *held), asked
-        )
+            desired, known, identities, placement, options.allow_prune, (*doubtful, *held), asked,
+            secret_digests=options.secret_digests,
+        )  # fmt: skip
         changes, _ = leave_to_signer(changes, options)
     whole = hold_everything(desired, changes, options)
     changes = whole or changes
     plan = build_plan(desired, known, identities, placement, changes, PLANNER, alerts)
     calm = find_quiet(desired, changes) if not held and not whole else frozenset()
-    return Pass(desired, reports, observed, identities, powers, placement, changes, plan, calm)
+    return Pass(
+        desired, reports, observed, identities, powers, placement, changes, plan, calm, options.secret_digests
+    )
 
 
 def still_quiet(previous: Pass, desired: Desired, observed: Observed) -> frozenset[str]:

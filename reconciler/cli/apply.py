@@ -24,7 +24,7 @@ from reconciler.cli.home import find_home
 from reconciler.cli.loading import check_sizes, load_data_center
 from reconciler.cli.plan import DataCenterOption, PruneOption, status_of
 from reconciler.cli.progress import looking
-from reconciler.cli.secrets import secrets_from
+from reconciler.cli.secrets import SecretsOption, secrets_from
 from reconciler.cli.signing import can_sign, find_signer
 from reconciler.cli.statuses import Status
 from reconciler.desired.places import Places
@@ -37,10 +37,6 @@ from reconciler.planfile.decode import PlanFile, PlanFileError, decode_plan
 from reconciler.planfile.text import blocked_line
 from reconciler.store.database import StoreHeldError
 from reconciler.store.store import Store
-
-SecretsOption = Annotated[
-    Path | None, typer.Option("--secrets", help="Directory with one file a secret: NAME/KEY.")
-]
 
 
 def register(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ from reconciler.cli.dumping import dump_pass
 from reconciler.cli.files import write_file
 from reconciler.cli.loading import check_sizes, load_data_center
 from reconciler.cli.passes import make_pass
+from reconciler.cli.secrets import SecretsOption, digests_here
 from reconciler.cli.signing import can_sign
 from reconciler.cli.statuses import Status
 from reconciler.model.change import Disruption
@@ -76,6 +77,7 @@ def plan(
         ),
     ] = "",
     allow_prune: PruneOption = 0,
+    secrets: SecretsOption = None,
 ) -> int:
     """Show the ordered plan. Exits 0 with nothing to do, 2 with steps, 3 if something is blocked or a requirement is
     unmet, 1 on errors."""
@@ -83,7 +85,9 @@ def plan(
     if require not in ("", REDUNDANT):
         raise typer.BadParameter(f"{require}: there is {REDUNDANT}", param_hint="--require")
     desired, loaded = load_data_center(file, data_center)
-    done = make_pass(desired, observed, PassOptions(allow_prune=allow_prune, signs=can_sign()))
+    digests = digests_here(desired, secrets)
+    options = PassOptions(allow_prune=allow_prune, signs=can_sign(), secret_digests=digests)
+    done = make_pass(desired, observed, options)
     check_sizes(desired, done.reports, loaded.places)
     made = done.plan
     if dump is not None:

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.apply import SecretsOption
 from reconciler.cli.carrying import status_of_end
 from reconciler.cli.clock import wallclock_ms
 from reconciler.cli.confirmations import opened_store
@@ -18,7 +17,7 @@ from reconciler.cli.fleet import controller_files, holder_name, open_fleet
 from reconciler.cli.home import find_home
 from reconciler.cli.loading import show_problems
 from reconciler.cli.plan import PathsOption
-from reconciler.cli.secrets import secrets_from
+from reconciler.cli.secrets import SecretsOption, secrets_from
 from reconciler.cli.signing import can_sign, find_signer
 from reconciler.cli.sources import Center, WatchedManifests
 from reconciler.cli.statuses import Status

@@ -3,11 +3,20 @@
 import os
 import re
 from pathlib import Path
+from typing import Annotated
 
-from reconciler.execution.orders import Secrets, SecretUnavailableError
+import typer
+
+from reconciler.cli.home import find_home
+from reconciler.execution.orders import Secrets, SecretUnavailableError, digest_secrets
+from reconciler.model.desired import Desired
+from reconciler.pki.export import ControllerFiles
 
 PART = re.compile(r"[A-Za-z0-9._-]+")
 LARGEST_BYTES = 64 * 1024
+SecretsOption = Annotated[
+    Path | None, typer.Option("--secrets", help="Directory with one file a secret: NAME/KEY.")
+]
 
 
 def secrets_from(directory: Path | None) -> Secrets:
@@ -30,3 +39,13 @@ def secrets_from(directory: Path | None) -> Secrets:
             raise SecretUnavailableError(f"secret {reference} cannot be read from {path}: {error}") from error
 
     return read
+
+
+def digests_here(desired: Desired, directory: Path | None) -> dict[str, str]:
+    """HMACs by reference of the secrets that can be read here; none where the data center's digest key is not."""
+    path = ControllerFiles(find_home().controller).digest_key
+    try:
+        key = path.read_bytes()
+    except OSError:
+        return {}
+    return digest_secrets(desired, secrets_from(directory), key)

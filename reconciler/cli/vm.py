@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from nodeagent.wire.records import Intent, IntentAction
-from reconciler.cli.apply import SecretsOption
 from reconciler.cli.carrying import agree, carry_out, refuse, show_plan_text, status_of_end
 from reconciler.cli.clock import wallclock_ms
 from reconciler.cli.confirmations import opened_store
@@ -28,7 +27,7 @@ from reconciler.cli.intents import (
 from reconciler.cli.loading import load_data_center
 from reconciler.cli.plan import DataCenterOption, PathsOption
 from reconciler.cli.progress import looking
-from reconciler.cli.secrets import secrets_from
+from reconciler.cli.secrets import SecretsOption, secrets_from
 from reconciler.cli.statuses import Status
 from reconciler.desired.places import Places
 from reconciler.execution.run import Applier

@@ -92,7 +92,9 @@ def _copy_host(host: Host, state: HostState) -> SimulatedHost:
 def _guest(facts: GuestFacts) -> SimulatedGuest:
     config = facts.config or _stranger(facts)
     state = "running" if facts.state in ("unknown", "shutting-down", "crashed") else facts.state
-    return SimulatedGuest(config, 0, state, facts.managed, facts.persistent)
+    return SimulatedGuest(
+        config, 0, state, facts.managed, facts.persistent, applied_secrets=facts.applied_secrets
+    )
 
 
 def _stranger(facts: GuestFacts) -> GuestConfig:

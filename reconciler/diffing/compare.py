@@ -145,7 +145,7 @@ def _shown(cdrom: CdromConfig, moved: bool) -> str | None:
 
 
 def _vnc(want: GuestConfig, have: GuestConfig) -> Iterator[FieldChange]:
-    """The console itself; its password is compared by HMAC elsewhere, its reference here."""
+    """The console itself; its password is compared by HMAC in `secrets`, its reference here."""
     if (want.vnc is None) != (have.vnc is None):
         yield from _differs("vm.vnc", have.vnc is not None, want.vnc is not None)
     elif want.vnc is not None and have.vnc is not None:

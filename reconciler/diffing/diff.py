@@ -33,12 +33,14 @@ def diff_data_center(
     doubtful: tuple[Blocked | Deferred, ...] = (),
     asked: frozenset[str] = frozenset(),
     quiet: frozenset[str] = frozenset(),
+    secret_digests: Mapping[str, str] | None = None,
 ) -> Changes:
     """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once.
 
     doubtful: objects that must wait, such as those whose identity a person must settle; nothing is planned for them. asked: VMs in whose
     records `observed` holds an intent that is not on storage yet. quiet: VMs and disks of which the pass before found
-    nothing to say, and of which nothing has changed since; they are not looked at again.
+    nothing to say, and of which nothing has changed since; they are not looked at again. secret_digests: HMACs of the
+    secrets that can be read, by reference.
     """
     in_use = bridges_in_use(desired, observed)
     context = DiffContext(
@@ -55,6 +57,7 @@ def diff_data_center(
         asked=asked,
         abilities=find_abilities(desired, observed),
         having=find_having(desired, observed),
+        secret_digests=secret_digests or {},
     )
     context = replace(context, host_ids=assign_host_ids(context))
     vanished = find_vanished(context)

@@ -7,6 +7,7 @@ from reconciler.diffing.compare import compare_guest, same_guest
 from reconciler.diffing.context import DiffContext, Finding
 from reconciler.diffing.doubts import describe_doubt
 from reconciler.diffing.reach import block_beyond_reach, find_beyond_reach, key_of
+from reconciler.diffing.secrets import changed_password
 from reconciler.model.change import Blocked, Change, Deferred, Drift, Effect, FieldChange, Reason, Verb
 from reconciler.model.desired import RestartPolicy, VirtualMachine
 from reconciler.model.intents import is_as_asked, move_intent, pause_intent, power_intent
@@ -19,7 +20,8 @@ def diff_running(
 ) -> Iterator[Finding]:
     """Findings of a VM that runs and is to go on running."""
     assignment = context.placement.assignments.get(vm.meta.id)
-    if _is_as_declared(context, vm, seen, guest, assignment):
+    password = changed_password(guest, seen.guest, context.secret_digests) if seen.guest is not None else None
+    if password is None and _is_as_declared(context, vm, seen, guest, assignment):
         return
     leaves = assignment is not None and assignment.outcome is not Outcome.STAYS
     differing = _differing(context, vm, seen, guest)
@@ -61,6 +63,9 @@ def diff_running(
         if later and assignment is not None:
             reasons = (Reason("fields-differ"), Reason("grows-where-there-is-room", assignment.host or ""))
             yield Change(vm.meta.id, Verb.CHANGE_LIVE, reasons, host=assignment.host, fields=later)
+        if password is not None:
+            because = (Reason("secret-changed", password.after),)
+            yield Change(vm.meta.id, Verb.CHANGE_LIVE, because, host=seen.host, fields=(password,))
     if assignment is not None and moves:
         reason = _reason_to_move(context, vm, seen, assignment)
         yield Change(vm.meta.id, Verb.MIGRATE, (reason,), host=seen.host, subject=assignment.host)

@@ -6,11 +6,13 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from nodeagent.wire.codec import order_digest
 from nodeagent.wire.orders import Deadline, Order
 from reconciler.execution.leases import HeldLease
+from reconciler.model.desired import Desired
 from reconciler.model.plan import Step
 
 SHORTEST_DEADLINE_MS = 5_000
@@ -38,6 +40,21 @@ def order_key(apply_id: str, step_id: str) -> str:
 def secret_digest(digest_key: bytes, reference: str, value: str) -> str:
     """HMAC-SHA-256 (hex) of a secret under the data center's key; two references never share a digest."""
     return hmac.new(digest_key, f"{reference}\0{value}".encode(), hashlib.sha256).hexdigest()
+
+
+def digest_secrets(desired: Desired, secrets: Secrets, digest_key: bytes) -> dict[str, str]:
+    """HMACs by reference of the secrets that manifests name, as far as they can be read here; the values go no further.
+
+    Without a digest key there are none.
+    """
+    if not digest_key:
+        return {}
+    names = sorted({str(vm.vnc.password) for vm in desired.vms.values() if vm.vnc and vm.vnc.password})
+    found = {}
+    for name in names:
+        with suppress(SecretUnavailableError):
+            found[name] = secret_digest(digest_key, name, secrets(name))
+    return found
 
 
 def make_order(

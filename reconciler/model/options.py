@@ -37,6 +37,8 @@ class PassOptions:
     object, data center or `*` (everything). only_protective: what holds all but protective work, if anything.
     signs: whether the authorities are here, so that certificates of hosts can be renewed.
     intents: what a person asks now, by VM; it is planned as if it stood in the VM's record, and written there.
+    secret_digests: by reference, the HMAC of each secret that can be read here, never the value; what guests were given
+    is compared with it. None: secrets are not looked at.
     """
 
     allow_prune: int = 0
@@ -48,3 +50,4 @@ class PassOptions:
     only_protective: Blocked | Deferred | None = None
     signs: bool = False
     intents: Mapping[str, Intent] = field(default_factory=dict)
+    secret_digests: Mapping[str, str] | None = None

@@ -19,6 +19,7 @@ from reconciler.simulation.guests import (
     claim_start,
     drop_incoming,
     end_migration,
+    keep_digests,
 )
 from reconciler.simulation.host import SimulatedHost
 from reconciler.simulation.storage import SimulationFault
@@ -92,7 +93,7 @@ class Carrying:
         self.faults.fail(self.host.id, order)
         await self._spend_time(order)
         self.world.count_effect(order.key)
-        return take_effect(self.world, self.host, order.kind, arguments, order.key)
+        return take_effect(self.world, self.host, order.kind, arguments, order.key, order.secret_digests)
 
     async def _spend_time(self, order: Order) -> None:
         """Waits as long as such work takes, at most until the order's time is over."""
@@ -118,6 +119,7 @@ class Carrying:
             raise
         self.world.count_effect(order.key)
         outputs = boot_claimed(self.world, self.host, wanted)
+        keep_digests(self.host, wanted, order.secret_digests)
         self.host.changed()
         self.world.note(self.host.id, f"start-vm {order.key.partition('/')[2]}")
         return outputs

@@ -1,6 +1,6 @@
 """What each kind of order does to the world, with the refusals and the checks of the real agent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +43,7 @@ from nodeagent.wire.records import VolumeFacts
 from reconciler.simulation.guests import (
     boot_guest,
     home_guest,
+    keep_digests,
     master_of,
     reboot_guest,
     stop_guest,
@@ -358,9 +359,18 @@ EFFECTS: dict[str, Effect] = {
 """Effects that happen at one moment, at the end of the order's time. A migration has a begin and an end of its own."""
 
 
-def take_effect(world: World, host: SimulatedHost, kind: str, arguments: Arguments, key: str) -> Outputs:
-    """Does one order. Raises SimulationFault where the agent would fail it, with nothing done."""
+def take_effect(
+    world: World,
+    host: SimulatedHost,
+    kind: str,
+    arguments: Arguments,
+    key: str,
+    digests: Mapping[str, str] | None = None,
+) -> Outputs:
+    """Does one order. digests: HMACs of the secrets that came with it. Raises SimulationFault where the agent would
+    fail it, with nothing done."""
     outputs = EFFECTS[kind](world, host, arguments, key)
+    keep_digests(host, arguments, digests or {})
     host.changed()
     world.note(host.id, f"{kind} {key.partition('/')[2]}")
     return outputs

@@ -1,9 +1,10 @@
 """Lives of simulated guests: start, stop, restart, and migration with its two ends."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nodeagent.wire.arguments import MigrateVm, RebootVm, StartVm, StopVm
+from nodeagent.wire.arguments import Arguments, MigrateVm, RebootVm, SetVncPassword, StartVm, StopVm
 from nodeagent.wire.guest import GuestConfig, NicConfig
 from reconciler.simulation.host import SimulatedGuest, SimulatedHost
 from reconciler.simulation.storage import SimulatedStorage, SimulationFault
@@ -52,6 +53,18 @@ def boot_claimed(world: World, host: SimulatedHost, args: StartVm) -> Outputs:
     pci = {nic.name: str(nic.pci) for nic in host.guests[args.config.uuid].config.nics}
     master.keep_findings(args.config.uuid, pci, [disk.name for disk in args.config.disks])
     return {"pci": pci}
+
+
+def keep_digests(host: SimulatedHost, args: Arguments, digests: Mapping[str, str]) -> None:
+    """The guest's metadata names the digest of the console's password that an order gave it."""
+    if isinstance(args, SetVncPassword):
+        vm, reference = args.vm, args.password
+    elif isinstance(args, StartVm | RebootVm):
+        vm, reference = args.config.uuid, args.config.vnc.password if args.config.vnc else None
+    else:
+        return
+    given = ((reference, digests.get(reference, "")),) if reference is not None else ()
+    host.guests[vm].applied_secrets = given
 
 
 def _check_needs(world: World, host: SimulatedHost, config: GuestConfig) -> None:
@@ -112,7 +125,9 @@ def begin_migration(world: World, host: SimulatedHost, args: MigrateVm, key: str
     hosts = (host.run_host(), destination.run_host())
     master_of(world, host, args.master).claim_run(args.vm, args.run, hosts, key)
     config = replace(guest.config, run=args.run)
-    destination.guests[args.vm] = SimulatedGuest(config, guest.started_ms, state="incoming")
+    destination.guests[args.vm] = SimulatedGuest(
+        config, guest.started_ms, state="incoming", applied_secrets=guest.applied_secrets
+    )
     host.changed()
     destination.changed()
     world.note(host.id, f"{guest.config.object} begins to move to {destination.id}")

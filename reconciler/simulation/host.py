@@ -47,6 +47,7 @@ class SimulatedGuest:
     managed: bool = True
     persistent: bool = False
     gaps: tuple[str, ...] = ()
+    applied_secrets: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -230,4 +231,5 @@ def _guest_facts(guest: SimulatedGuest) -> GuestFacts:
         vcpus=config.cpu.vcpus,
         vnc_port=5900 if config.vnc else None,
         gaps=guest.gaps,
+        applied_secrets=guest.applied_secrets,
     )

@@ -10,6 +10,7 @@ observed.yaml:
   outdated: {vm/web-1: host/h1}  objects whose last result the facts of that host do not show yet
   require: n+1                what `plan --require` asks besides
   signs: true                 the authorities are here
+  secrets: {consoles/web-1: 2f}  HMACs of the secrets that can be read; without it secrets are not looked at
   passes: 2                   plans until nothing is left to do, where a fact must come first; usually 1
 """
 
@@ -38,7 +39,7 @@ from tests.scenarios.manifests import CaseError, read_desired
 from tests.scenarios.stage import CAPABILITIES, Stage, make_stage
 
 ROOT = Path(__file__).parent
-KEYS = {"with", "start", "hosts", "then", "allow-prune", "outdated", "passes", "require", "signs"}
+KEYS = {"with", "start", "hosts", "then", "allow-prune", "outdated", "passes", "require", "signs", "secrets"}
 VOLATILE = {"manifest_digest", "last_order", "generation"}
 """What changes with every release or run and says nothing about the plan."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -67,6 +68,7 @@ class Case:
             allow_prune=self.observed.get("allow-prune", 0),
             outdated=outdated,
             signs=self.observed.get("signs", False),
+            secret_digests=self.observed.get("secrets"),
         )
 
 

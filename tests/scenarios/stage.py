@@ -4,7 +4,7 @@ Scenarios and laws stand on it. What a world of working hosts cannot show (damag
 is kept beside it and laid over the reports.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from nodeagent.wire.arguments import ARGUMENTS, MigrateVm
@@ -170,13 +170,18 @@ def make_stage(desired: Desired, capabilities: dict[str, HostCapabilities] | Non
     return Stage(World(hosts))
 
 
-def carry_out(world: World, plan: Plan, order: Iterable[Step] | None = None) -> None:
-    """Every step in the plan's order, or in another. Raises StepError naming the step that a real agent would fail."""
+def carry_out(
+    world: World,
+    plan: Plan,
+    order: Iterable[Step] | None = None,
+    digests: Mapping[str, str] | None = None,
+) -> None:
+    """Every step in the plan's order, or in another. digests: of secrets, by reference. Raises StepError naming the step that a real agent would fail."""
     for step in order if order is not None else plan.steps:
-        carry_out_step(world, step)
+        carry_out_step(world, step, digests)
 
 
-def carry_out_step(world: World, step: Step) -> None:
+def carry_out_step(world: World, step: Step, digests: Mapping[str, str] | None = None) -> None:
     """One step, with the agent's check of what it expects."""
     host = world.hosts[step.host]
     if not host.answers:
@@ -191,6 +196,6 @@ def carry_out_step(world: World, step: Step) -> None:
             begin_migration(world, host, arguments, key)
             end_migration(world, host, arguments, moved=True)
         else:
-            take_effect(world, host, step.kind, arguments, key)
+            take_effect(world, host, step.kind, arguments, key, digests)
     except SimulationFault as fault:
         raise StepError(f"{step.id}: {fault}") from fault

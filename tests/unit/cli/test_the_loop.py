@@ -5,16 +5,19 @@ import signal
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nodeagent.wire.records import Intent
+from reconciler.cli.secrets import secrets_from
 from reconciler.cli.sources import Center, WatchedManifests
 from reconciler.cli.turns import TurnLog
 from reconciler.execution.remembering import pause_ms
 from reconciler.execution.run import Applier
 from reconciler.keeping import Keeper, Means, Pace
+from reconciler.pki.authority import DIGEST_KEY_FILE
 from reconciler.simulation.clock import run_in_virtual_time
 from reconciler.simulation.link import link_fleet
 from tests.unit.cli.conftest import Desk
@@ -23,7 +26,7 @@ from tests.unit.cli.conftest import Desk
 class Loop:
     """The loop over a desk's manifests, with what it said."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, secrets: Path | None = None) -> None:
         self.desk = desk
         self.lines: list[str] = []
         self.store = desk.store()
@@ -33,7 +36,11 @@ class Loop:
         async def connect(_desired: Any):  # type: ignore[no-untyped-def]
             yield link_fleet(desk.world, desk.faults)
 
-        applier = Applier("ostler@loop", b"k" * 32)
+        applier = Applier(
+            "ostler@loop",
+            (desk.home / "controller" / DIGEST_KEY_FILE).read_bytes(),
+            secrets_from(secrets),
+        )
         self.means = Means(self.store, applier, connect, log.tell, self.lines.append, Pace())
         manifests = WatchedManifests([str(desk.manifests)], lambda found: self.lines.extend(map(str, found)))
         self.keeper = Keeper(Center(manifests, "dc/farm"), self.means)
