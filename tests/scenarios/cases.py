@@ -2,6 +2,7 @@
 
 observed.yaml:
   with: [center, h1, web-1]   base files; an object of desired.yaml or before.yaml replaces the one of its name
+  example: quickstart         manifests of examples/manifests in place of desired.yaml; `before` likewise for before.yaml
   start: empty | converged    bare hosts, or (the default) the world after applying before.yaml, else the base files
   hosts: {h1: {memory: 4Gi}}  capabilities that differ: memory, cores, threads, cpuModels, machines,
                               haltsToMigrate
@@ -39,7 +40,21 @@ from tests.scenarios.manifests import CaseError, read_desired
 from tests.scenarios.stage import CAPABILITIES, Stage, make_stage
 
 ROOT = Path(__file__).parent
-KEYS = {"with", "start", "hosts", "then", "allow-prune", "outdated", "passes", "require", "signs", "secrets"}
+EXAMPLES = ROOT.parents[1] / "examples" / "manifests"
+KEYS = {
+    "with",
+    "example",
+    "before",
+    "start",
+    "hosts",
+    "then",
+    "allow-prune",
+    "outdated",
+    "passes",
+    "require",
+    "signs",
+    "secrets",
+}
 VOLATILE = {"manifest_digest", "last_order", "generation"}
 """What changes with every release or run and says nothing about the plan."""
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -57,6 +72,11 @@ class Case:
     def bases(self) -> list[str]:
         """Names of the base files."""
         return list(self.observed.get("with", ()))
+
+    def manifests(self, file: str) -> Path:
+        """Where the manifests of desired.yaml or before.yaml stand: beside the case, or among the examples."""
+        key = {"desired.yaml": "example", "before.yaml": "before"}.get(file, "")
+        return EXAMPLES / self.observed[key] if key in self.observed else self.folder / file
 
     @property
     def options(self) -> PassOptions:
@@ -104,7 +124,7 @@ def load_case(name: str) -> Case:
 def run_case(name: str) -> Result:
     """Sets the scene, makes the plan, and writes it down as the golden files would have it."""
     case = load_case(name)
-    desired, problems = read_desired(case.bases, case.folder / "desired.yaml")
+    desired, problems = read_desired(case.bases, case.manifests("desired.yaml"))
     if desired is None:
         return Result({"problems.txt": "".join(f"{_portable(str(one))}\n" for one in problems)})
     stage = _set_scene(case, desired)
@@ -120,14 +140,15 @@ def _shortfalls(done: Pass) -> tuple[Shortfall, ...]:
 
 def _portable(problem: str) -> str:
     """A problem without the folder in which this checkout lies."""
-    return problem.replace(f"{ROOT}/", "")
+    return problem.replace(f"{ROOT}/", "").replace(f"{EXAMPLES}/", "")
 
 
 def _set_scene(case: Case, desired: Desired) -> Stage:
-    before = _other(case, "before.yaml")
+    bare = case.observed.get("start", "converged") == "empty"
+    before = desired if bare and not case.bases else _other(case, "before.yaml")
     everybody = replace(before, hosts=dict(sorted({**desired.hosts, **before.hosts}.items())))
     stage = make_stage(everybody, _capabilities(case))
-    if case.observed.get("start", "converged") == "converged":
+    if not bare:
         stage.converge(before)
     for event in case.observed.get("then", ()):
         if event.startswith("apply "):
@@ -141,7 +162,7 @@ def _other(case: Case, file: str) -> Desired:
     """What another manifest file of the case declares over the base files."""
     if file != "before.yaml" and not (case.folder / file).exists():
         raise CaseError(f"{case.name} has no {file}")
-    desired, problems = read_desired(case.bases, case.folder / file)
+    desired, problems = read_desired(case.bases, case.manifests(file))
     if desired is None:
         raise CaseError(f"{case.name}: {file} has problems: {[str(one) for one in problems]}")
     return desired

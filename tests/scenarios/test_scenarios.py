@@ -2,11 +2,25 @@
 
 import pytest
 
-from tests.scenarios.cases import ROOT, all_cases, load_case, run_case
+from tests.scenarios.cases import EXAMPLES, ROOT, all_cases, load_case, run_case
 from tests.scenarios.stage import carry_out
 
 CASES = all_cases()
 ACCEPT = "if the new one is right, `python -m tests.scenarios.accept {}` writes it"
+
+
+def test_every_example_is_a_case():
+    folders = {str(path.parent.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.yaml")}
+
+    assert folders <= {load_case(name).observed.get("example") for name in CASES}
+
+
+@pytest.mark.parametrize("folder", sorted(path.name for path in EXAMPLES.iterdir()))
+def test_every_example_says_how_it_ends(folder):
+    readme = EXAMPLES / folder / "README.md"
+
+    assert readme.exists()
+    assert readme.read_text().startswith("# ")
 
 
 def test_there_are_at_least_forty_cases():
