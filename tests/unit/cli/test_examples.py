@@ -8,7 +8,7 @@ from reconciler.cli.main import run
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "manifests"
 FOLDERS = sorted({str(path.parent.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.yaml")})
-BLOCKED = {"renaming/after": "no record of that is known"}
+BLOCKED = {"rename-after": "no record of that is known"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
