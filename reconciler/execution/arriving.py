@@ -5,6 +5,7 @@ read under its lease, which keeps other appliers from changing them, directly be
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from nodeagent.wire.facts import HostState
 from reconciler.agentlink.protocol import AgentLinkError, Fleet
@@ -14,13 +15,14 @@ from reconciler.model.plan import Step
 LOOK_AGAIN_S = 2.0
 
 
-async def await_destination(step: Step, fleet: Fleet, hosts: Hosts, most: int) -> str:
+async def await_destination(step: Step, fleet: Fleet, hosts: Hosts, limits: Mapping[str, int]) -> str:
     """Why the guest of a migration must not come now, empty if it may; waits while too many others arrive there.
 
-    most: guests that may arrive at one host at once; 0 for any number.
+    limits: how many guests may arrive at once, by host; any number at the others.
     """
     destination = str(step.args["destination"])
     host = hosts.ids.get(destination, destination)
+    most = limits.get(host, 0)
     end_s = _now() + step.timeout_ms / 1000
     while True:
         state = await _look(host, fleet)

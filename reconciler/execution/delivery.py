@@ -36,8 +36,8 @@ class Ending:
 
 
 class Delivery:
-    """Carries out steps of one apply. progress: called with a step and how far it is. migrations_per_host: at once, to one
-    host; 0 for any number."""
+    """Carries out steps of one apply. progress: called with a step and how far it is. most_migrations: at once, by
+    host."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Delivery:
         journal: Journal,
         secrets: Secrets,
         digest_key: bytes,
-        migrations_per_host: int,
+        most_migrations: Mapping[str, int],
         progress: Callable[[Step, Progress | None], None],
     ) -> None:
         self._apply_id = apply_id
@@ -61,7 +61,7 @@ class Delivery:
         self._journal = journal
         self._secrets = secrets
         self._digest_key = digest_key
-        self._migrations_per_host = migrations_per_host
+        self._most_migrations = most_migrations
         self._progress = progress
 
     async def carry_out(self, step: Step, outputs: Mapping[str, Mapping[str, Any]]) -> Ending:
@@ -94,7 +94,7 @@ class Delivery:
         for host in sorted({step.host, *step.leases}):
             await self._leases.ensure(host)
         if step.kind == "migrate-vm":
-            closed = await await_destination(step, self._fleet, self._hosts, self._migrations_per_host)
+            closed = await await_destination(step, self._fleet, self._hosts, self._most_migrations)
             if closed:
                 raise _NotStartedError(f"its guest cannot come: {closed}", "observe and plan anew")
         objection = await recheck(step, self._fleet, self._hosts)

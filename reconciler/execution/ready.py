@@ -8,9 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.model.plan import Edge, Step
-
-MIGRATIONS_LIMIT = "migrations-per-host"
+from reconciler.model.plan import MIGRATIONS_LIMIT, Edge, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +26,18 @@ class ReadySet:
     """
 
     def __init__(
-        self, steps: Sequence[Step], limits: Mapping[str, int], orders_per_host: int, hosts: Mapping[str, str]
+        self,
+        steps: Sequence[Step],
+        limits: Mapping[str, Mapping[str, int]],
+        orders_per_host: int,
+        hosts: Mapping[str, str],
     ) -> None:
         self._steps = {step.id: step for step in steps}
         first = sorted(steps, key=lambda step: not step.protective)
         self._rank = {step.id: number for number, step in enumerate(first)}
         self._hosts = hosts
         self._orders_per_host = orders_per_host
-        self._migrations_per_host = limits.get(MIGRATIONS_LIMIT, 0)
+        self._most_migrations = limits.get(MIGRATIONS_LIMIT, {})
         self._missing = {step.id: {edge.step: edge for edge in step.after} for step in steps}
         self._followers: dict[str, list[str]] = {step.id: [] for step in steps}
         self._ready: dict[str, list[tuple[int, str]]] = {}
@@ -139,10 +141,8 @@ class ReadySet:
 
     def _full(self, step: Step) -> str:
         """The host whose limit of migrations keeps a step waiting; empty if none does."""
-        if not self._migrations_per_host:
-            return ""
-        ends = self._ends_of_migration(step)
-        return next((host for host in ends if self._migrations[host] >= self._migrations_per_host), "")
+        ends, most = self._ends_of_migration(step), self._most_migrations
+        return next((one for one in ends if one in most and self._migrations[one] >= most[one]), "")
 
     def _limit_text(self, step: Step) -> str:
         full = self._full(step)

@@ -16,11 +16,11 @@ from reconciler.agentlink.protocol import Fleet
 from reconciler.execution.delivery import Delivery, Ending
 from reconciler.execution.leases import Leases
 from reconciler.execution.orders import Secrets, no_secrets
-from reconciler.execution.ready import MIGRATIONS_LIMIT, ReadySet, Skipped
+from reconciler.execution.ready import ReadySet, Skipped
 from reconciler.execution.rechecking import Hosts
 from reconciler.execution.renewals import Signer
 from reconciler.model.outcome import ApplyOutcome, StepOutcome, StepState
-from reconciler.model.plan import Plan, Step
+from reconciler.model.plan import MIGRATIONS_LIMIT, Plan, Step
 from reconciler.store.applies import ApplyState
 from reconciler.store.database import StoreError
 from reconciler.store.store import Store
@@ -125,7 +125,7 @@ class PlanRun:
             journal=store.journal,
             secrets=applier.secrets,
             digest_key=applier.digest_key,
-            migrations_per_host=plan.limits.get(MIGRATIONS_LIMIT, 0),
+            most_migrations=plan.limits.get(MIGRATIONS_LIMIT, {}),
             progress=self._show_progress,
         )
         self._outcomes: dict[str, StepOutcome] = {}

@@ -9,6 +9,7 @@ from nodeagent.wire.version import CURRENT, Format
 from reconciler.model.change import Alert, Blocked, Deferred, Disruption, Drift, Reason
 
 EdgeKind = Literal["success", "settled"]
+MIGRATIONS_LIMIT = "migrations-per-host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Basis:
 class Plan:
     """An ordered, reviewable plan. Steps in the order in which they are shown: a legal order, ties by id.
 
-    digest and plan id are computed by `planfile.canonical`, never stored in the value.
+    limits: by name, numbers by host id: `migrations-per-host`. digest and plan id are computed by `planfile.canonical`, never stored in the value.
     """
 
     planner: str
@@ -85,5 +86,5 @@ class Plan:
     drift: tuple[Drift, ...] = ()
     alerts: tuple[Alert, ...] = ()
     problems: tuple[str, ...] = ()
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     format: Format = CURRENT

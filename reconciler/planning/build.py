@@ -6,7 +6,7 @@ from reconciler.model.change import Alert, Changes, Identities
 from reconciler.model.desired import Desired
 from reconciler.model.observed import Observed
 from reconciler.model.placement import Placement
-from reconciler.model.plan import Basis, Plan, Step
+from reconciler.model.plan import MIGRATIONS_LIMIT, Basis, Plan, Step
 from reconciler.planning.basis import basis_of
 from reconciler.planning.context import PlanContext, PlanningError, plan_context
 from reconciler.planning.graph import StepCycleError, sort_steps
@@ -65,9 +65,13 @@ def _decide(context: PlanContext) -> tuple[Step, ...]:
     return steps
 
 
-def _limits(desired: Desired, steps: Iterable[Step]) -> dict[str, int]:
-    """How many migrations a host takes part in at once: the strictest of the clusters concerned."""
-    if not any(step.kind == "migrate-vm" for step in steps):
-        return {}
-    concurrent = min((one.migration.concurrent_per_host for one in desired.clusters.values()), default=2)
-    return {"migrations-per-host": concurrent}
+def _limits(desired: Desired, steps: Iterable[Step]) -> dict[str, dict[str, int]]:
+    """How many migrations a host takes part in at once: the strictest of the clusters whose VMs it sends or takes."""
+    uuids = {host.uuid: name for name, host in desired.hosts.items()}
+    limits: dict[str, int] = {}
+    for step in steps:
+        if step.kind == "migrate-vm":
+            most = desired.clusters[desired.vms[step.object].cluster].migration.concurrent_per_host
+            for host in (step.host, uuids[step.args["destination"]]):
+                limits[host] = min(limits.get(host, most), most)
+    return {MIGRATIONS_LIMIT: dict(sorted(limits.items()))} if limits else {}

@@ -31,9 +31,10 @@ def make_step(name: str, *after: str, host: str = "host/h1", **fields: Any) -> S
     )
 
 
-def make_plan(*steps: Step, **limits: int) -> Plan:
-    renamed = {name.replace("_", "-"): value for name, value in limits.items()}
-    return Plan("test", "dc/main", DATA_CENTER, steps=steps, limits=renamed)
+def make_plan(*steps: Step, most_migrations: int = 0) -> Plan:
+    hosts = {f"host/h{number}": most_migrations for number in (1, 2, 3)}
+    limits = {"migrations-per-host": hosts} if most_migrations else {}
+    return Plan("test", "dc/main", DATA_CENTER, steps=steps, limits=limits)
 
 
 @dataclass

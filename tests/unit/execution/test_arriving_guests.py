@@ -30,7 +30,7 @@ def summary(outcome: Any) -> str:
 
 
 def test_a_guest_moves_to_a_host_that_takes_it(bench: Bench) -> None:
-    assert bench.apply(make_plan(move(bench), migrations_per_host=2)).achieved
+    assert bench.apply(make_plan(move(bench), most_migrations=2)).achieved
 
 
 def being_closed(agent: FakeAgent) -> None:
@@ -84,7 +84,7 @@ def test_guests_that_another_applier_had_sent_count_at_the_destination(bench: Be
         await asyncio.sleep(7)
         there.guests.append(there.incoming.pop())
 
-    outcome = bench.apply(make_plan(move(bench, timeout_ms=60_000), migrations_per_host=2), during=arrive)
+    outcome = bench.apply(make_plan(move(bench, timeout_ms=60_000), most_migrations=2), during=arrive)
 
     assert outcome.achieved
     assert 7 < bench.clock < 10
@@ -92,7 +92,7 @@ def test_guests_that_another_applier_had_sent_count_at_the_destination(bench: Be
 
 def test_a_destination_that_is_full_all_the_time_is_told(bench: Bench) -> None:
     bench.fleet["host/h2"].incoming = [uuid_of(0xB1)]
-    outcome = bench.apply(make_plan(move(bench, timeout_ms=20_000), migrations_per_host=1))
+    outcome = bench.apply(make_plan(move(bench, timeout_ms=20_000), most_migrations=1))
 
     assert "takes in 1 other guests all the time, its limit" in summary(outcome)
     assert bench.effects == []

@@ -155,7 +155,7 @@ def test_a_host_takes_part_in_no_more_migrations_than_the_limit_counting_both_en
 
     hosts = {uuid_of(number): f"host/h{number}" for number in range(1, 5)}
     steps = (move("1", 1, 2), move("2", 1, 3), move("3", 3, 2), move("4", 4, 1), make_step("5"))
-    ready = ReadySet(steps, {"migrations-per-host": 1}, 8, hosts)
+    ready = ReadySet(steps, {"migrations-per-host": dict.fromkeys(hosts.values(), 1)}, 8, hosts)
 
     assert [step.object for step in ready.take()] == ["vm/1", "vm/5"]
     assert ready.waiting()["vm/2#resume"] == "host/h1 takes part in 1 migrations, its limit"

@@ -46,7 +46,7 @@ PLAN = Plan(
     (Blocked("vm/db-1", "it is stuck", "push"),),
     (Deferred("vm/web-2", "it differs", "its next start"),),
     (Drift("vm/web-3", "memory is 1Gi", "somebody"),),
-    limits={"migrations-per-host": 2},
+    limits={"migrations-per-host": {"host/h1": 2}},
 )
 
 CHANGES = {
@@ -62,7 +62,7 @@ CHANGES = {
     "drift": {"drift": ()},
     "alert": {"alerts": (Alert("sd/shared", "it is nearly full", "extend it"),)},
     "problem": {"problems": ("these steps wait for each other",)},
-    "limit": {"limits": {"migrations-per-host": 3}},
+    "limit": {"limits": {"migrations-per-host": {"host/h1": 3}}},
 }
 
 
