@@ -55,21 +55,6 @@ def test_a_migration_goes_on_without_its_agents(estate: Estate, killed: str) -> 
     estate.assert_settled()
 
 
-def test_agents_are_upgraded_while_guests_run_and_orders_go_on(estate: Estate) -> None:
-    vms = [estate.declare_vm(f"up-{host}", placement={"hosts": [host]}) for host in ("h1", "h2", "h3")]
-    estate.apply()
-    before = {vm: estate.see(vm) for vm in vms}
-    for host in ("h1", "h2", "h3"):
-        stop_agent(estate.lab, host)
-        start_agent(estate.lab, host)
-    more = estate.declare_vm("up-more", disk=None)
-    estate.apply()
-    estate.report(more)
-    for vm in vms:
-        estate.assert_undisturbed(vm, before[vm])
-    estate.assert_settled()
-
-
 def test_an_order_sent_while_its_agent_is_down_is_carried_out_once_it_is_back(estate: Estate) -> None:
     vm = estate.declare_vm("awaits", placement={"hosts": ["h1"]})
     stay = estate.declare_vm("stay", placement={"hosts": ["h1"]})
