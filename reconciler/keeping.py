@@ -205,8 +205,8 @@ class Keeper:
     def _or_accepted(self, estate: Estate, turn: Turn) -> tuple[Estate, Turn]:
         """The turn; or, if these manifests are blocked as a whole, one that restarts VMs after failures by the last
         manifests that were not."""
-        center = estate.desired.data_center.meta.id
-        paused = estate.store.pauses.all().keys() & {center, EVERYTHING}
+        center, uuid = estate.desired.data_center.meta.id, estate.desired.data_center.uuid
+        paused = estate.store.pauses.reasons(uuid).keys() & {center, EVERYTHING}
         whole = next((one for one in turn.done.plan.blocked if one.object == center), None)
         if whole is None or paused:
             self._accepted = estate.desired if whole is None else self._accepted

@@ -194,24 +194,26 @@ def add_memories(
 ) -> PassOptions:
     """Options with what is paused, what keeps failing with the manifest as it is, orders whose end nobody knows, and
     objects whose last result the reports do not show yet. failed_ms: how long ago objects failed last."""
-    attempts = attempts_at(store, desired)
+    attempts, center = attempts_at(store, desired), desired.data_center.uuid
     begun = tuple(
-        OpenOrder(one.host, one.key, one.kind, one.object, "unknown") for one in store.journal.unsettled()
+        OpenOrder(one.host, one.key, one.kind, one.object, "unknown")
+        for one in store.journal.unsettled(center)
     )
     return replace(
         options,
         begun=begun,
-        outdated=find_outdated(store, reports),
+        outdated=find_outdated(store, center, reports),
         failing={name: one.reason for name, one in attempts.items() if one.failures >= MOST_FAILURES},
         retries=find_retries(attempts, failed_ms or {}),
-        paused=store.pauses.all(),
+        paused=store.pauses.reasons(center),
     )
 
 
-def find_outdated(store: Store, reports: Reports) -> dict[str, OutdatedFacts]:
-    """Objects of which an order ended later than the facts reported of its host: by id, sorted."""
+def find_outdated(store: Store, data_center: str, reports: Reports) -> dict[str, OutdatedFacts]:
+    """Objects of a data center (uuid) of which an order ended later than the facts reported of its host: by id, sorted."""
     hosts = {state.ledger_id: (name, state.generation) for name, state in _states(reports).items()}
-    later = store.journal.results_beyond({ledger: seen for ledger, (_, seen) in hosts.items()})
+    seen_of = {ledger: seen for ledger, (_, seen) in hosts.items()}
+    later = store.journal.results_beyond(data_center, seen_of)
     return {one.object: OutdatedFacts(*hosts[one.ledger], one.generation) for one in later}
 
 
@@ -220,6 +222,8 @@ async def look_settled(estate: Estate, previous: Turn | None = None) -> Turn:
 
     Orders whose end an agent does not know are revoked, whoever gave them: a lost store knows nothing of them.
     """
+    center = estate.desired.data_center
+    estate.store.centers.note(center.uuid, center.meta.id)
     settled = await settle_journal(estate)
     gathered = await listen(estate, previous.gathered if previous else None)
     done = plan_reports(estate, gathered.reports, previous.done if previous else None)
@@ -229,7 +233,7 @@ async def look_settled(estate: Estate, previous: Turn | None = None) -> Turn:
         gathered = await listen(estate, gathered)
         done = plan_reports(estate, gathered.reports, done)
     seen = {one.ledger_id: one.generation for one in _states(gathered.reports).values()}
-    estate.store.journal.forget_results(seen)
+    estate.store.journal.forget_results(center.uuid, seen)
     return Turn(gathered, done, (*settled, *more))
 
 
@@ -241,20 +245,21 @@ async def _settle_orders(
     leases = _new_leases(estate, states)
     async with leases.kept():
         await leases.acquire({one.host for one in asked}, states)
-        return await settle_orders(asked, estate.fleet, leases)
+        return await settle_orders(asked, estate.desired.data_center.uuid, estate.fleet, leases)
 
 
 async def settle_journal(estate: Estate) -> tuple[Settlement, ...]:
     """What an earlier process began and did not end: asked of the agents, recorded. Call it before planning."""
-    begun = estate.store.journal.unsettled()
-    if not begun and not estate.store.applies.running():
+    center = estate.desired.data_center.uuid
+    begun = estate.store.journal.unsettled(center)
+    if not begun and not estate.store.applies.abandoned(center):
         return ()
     reports = await observe(estate)
     states, proven = _states(reports), _proven_off(estate.desired, reports)
     leases = _new_leases(estate, states)
     async with leases.kept():
         await leases.acquire(hosts_to_ask(begun, proven), states)
-        return await settle(estate.store, estate.fleet, leases, proven)
+        return await settle(estate.store, center, estate.fleet, leases, proven)
 
 
 def _proven_off(desired: Desired, reports: Reports) -> tuple[str, ...]:
@@ -275,13 +280,13 @@ def _new_leases(estate: Estate, states: Mapping[str, HostState]) -> Leases:
 
 def admit(estate: Estate, plan: Plan, fresh: Pass, *, expected: str = "") -> tuple[Objection, ...]:
     """Every reason not to apply `plan` now, judged by a fresh pass; empty if it may be applied."""
-    digest = plan_digest(plan)
+    digest, center = plan_digest(plan), estate.desired.data_center.uuid
     locked = {
         **locked_by_orders(fresh.observed.open_orders),
-        **locked_by_journal(estate.store.journal.unsettled()),
-        **locked_by_results(find_outdated(estate.store, fresh.reports)),
+        **locked_by_journal(estate.store.journal.unsettled(center)),
+        **locked_by_results(find_outdated(estate.store, center, fresh.reports)),
     }
-    pauses = estate.store.pauses.all()
+    pauses = estate.store.pauses.reasons(center)
     paused = {
         name: reason
         for name in {step.object for step in plan.steps}
@@ -290,7 +295,7 @@ def admit(estate: Estate, plan: Plan, fresh: Pass, *, expected: str = "") -> tup
     }
     judged = Fresh(
         planner=PLANNER,
-        data_center_uuid=estate.desired.data_center.uuid,
+        data_center_uuid=center,
         basis=basis_of(estate.desired, fresh.observed, plan.steps),
         observed=fresh.observed,
         locked=locked,

@@ -1,6 +1,6 @@
 """`ostler pause`, `resume`, `cancel` and `retry`: what a person tells the next passes, and the one that runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -12,11 +12,16 @@ from reconciler.cli.statuses import Status
 from reconciler.model.names import KINDS
 from reconciler.model.options import EVERYTHING
 from reconciler.store.applies import Apply
+from reconciler.store.memories import ANYWHERE
 from reconciler.store.store import Store
 
 NAMES = {EVERYTHING: "everything"}
 IdArgument = Annotated[
     str | None, typer.Argument(metavar="ID", help="A data center or object: dc/main, vm/web-1, host/h1 …")
+]
+CenterOption = Annotated[
+    str | None,
+    typer.Option("--data-center", help="Which one, by name or uuid, if this store serves several."),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Everything, in every data center.")]
 
@@ -32,6 +37,7 @@ def register(app: typer.Typer) -> None:
 def pause(
     identifier: IdArgument = None,
     everything: AllOption = False,
+    data_center: CenterOption = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; every plan shows it.")] = "",
     output: ListOption = ListFormat.TABLE,
 ) -> int:
@@ -39,12 +45,13 @@ def pause(
     paused."""
     with opened_store() as store:
         if identifier is None and not everything:
-            _list_pauses(store.pauses.all(), output)
+            _list_pauses(store, output)
             return Status.DONE
         scope = _scope(identifier, everything=everything)
-        store.pauses.pause(scope, reason or "no reason given")
+        center = _center_to_pause(store.centers.all(), scope, data_center)
+        store.pauses.pause(center, scope, reason or "no reason given")
         store.history.add(scope, "Paused", reason or "no reason given")
-        shown = NAMES.get(scope, scope)
+        shown = _shown(store.centers.all(), center, scope)
         typer.echo(f"{shown} is paused; `ostler resume {_argument(scope)}` ends that", err=True)
         if running := [one for one in store.applies.running() if one.data_center]:
             typer.echo(
@@ -54,15 +61,22 @@ def pause(
     return Status.DONE
 
 
-def resume(identifier: IdArgument = None, everything: AllOption = False) -> int:
+def resume(
+    identifier: IdArgument = None, everything: AllOption = False, data_center: CenterOption = None
+) -> int:
     """End a pause. Exits 1 if there is none."""
     scope = _scope(identifier, everything=everything)
     with opened_store() as store:
-        if not store.pauses.resume(scope):
-            paused = ", ".join(NAMES.get(one, one) for one in store.pauses.all()) or "nothing"
+        centers, pauses = store.centers.all(), store.pauses.all()
+        wanted = _find_center(centers, data_center) if data_center else None
+        found = [one for one in pauses if one.scope == scope and wanted in (None, one.data_center)]
+        if not found:
+            paused = ", ".join(_shown(centers, one.data_center, one.scope) for one in pauses) or "nothing"
             raise CommandError(f"{NAMES.get(scope, scope)} is not paused; paused: {paused}")
+        _refuse_several(centers, [one.data_center for one in found], f"{scope} is paused in")
+        store.pauses.resume(found[0].data_center, scope)
         store.history.add(scope, "Resumed", "")
-    typer.echo(f"{NAMES.get(scope, scope)} is planned again", err=True)
+    typer.echo(f"{_shown(centers, found[0].data_center, scope)} is planned again", err=True)
     return Status.DONE
 
 
@@ -85,14 +99,24 @@ def retry(
     identifier: Annotated[
         str, typer.Argument(metavar="ID", help="An object that failed too often, such as vm/web-1.")
     ],
+    data_center: CenterOption = None,
 ) -> int:
     """Let the next pass try an object again that failed too often. Exits 1 if it has not failed."""
     with opened_store() as store:
-        failing = store.attempts.all()
-        if not store.attempts.forget(identifier):
-            names = ", ".join(f"{name} ({one.failures})" for name, one in failing.items()) or "none"
+        centers = store.centers.all()
+        wanted = _find_center(centers, data_center) if data_center else None
+        failing = {uuid: store.attempts.all(uuid) for uuid in centers if wanted in (None, uuid)}
+        found = [uuid for uuid, objects in failing.items() if identifier in objects]
+        if not found:
+            counts = [
+                f"{name} ({one.failures})" for objects in failing.values() for name, one in objects.items()
+            ]
+            names = ", ".join(counts) or "none"
             raise CommandError(f"{identifier} has no failures to forget; failing objects: {names}")
-        store.history.add(identifier, "Retried", f"after {failing[identifier].failures} failing passes")
+        _refuse_several(centers, found, f"{identifier} fails in")
+        store.attempts.forget(found[0], identifier)
+        failures = failing[found[0]][identifier].failures
+        store.history.add(identifier, "Retried", f"after {failures} failing passes")
     typer.echo(f"{identifier} is tried again by the next apply or pass", err=True)
     return Status.DONE
 
@@ -115,13 +139,53 @@ def _argument(scope: str) -> str:
     return "--all" if scope == EVERYTHING else scope
 
 
-def _list_pauses(pauses: Mapping[str, str], output: ListFormat) -> None:
+def _find_center(centers: Mapping[str, str], wanted: str) -> str:
+    """The uuid of a data center that this store serves, by name, id or uuid. Ends the command if there is none, or
+    several have that name."""
+    found = [uuid for uuid, name in centers.items() if wanted in (uuid, name, name.partition("/")[2])]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{name} ({uuid})" for uuid, name in centers.items()) or "none yet"
+    why = "several are called so: give the uuid" if found else "there is none"
+    raise typer.BadParameter(f"{wanted}: {why}; this store serves {known}", param_hint="--data-center")
+
+
+def _center_to_pause(centers: Mapping[str, str], scope: str, wanted: str | None) -> str:
+    """The uuid of the data center that a pause is about. What is paused before anything was applied from here is
+    paused anywhere, and so is everything."""
+    if wanted is not None:
+        return _find_center(centers, wanted)
+    if scope == EVERYTHING:
+        return ANYWHERE
+    found = [uuid for uuid, name in centers.items() if name == scope or not scope.startswith("dc/")]
+    _refuse_several(centers, found, f"{scope} may be in")
+    return found[0] if found else ANYWHERE
+
+
+def _refuse_several(centers: Mapping[str, str], found: Sequence[str], what: str) -> None:
+    """A usage error where it is not clear which data center is meant."""
+    if len(found) > 1:
+        names = ", ".join(f"{centers.get(uuid, 'any')} ({uuid})" if uuid else "any" for uuid in found)
+        raise typer.BadParameter(f"{what} {names}: say which", param_hint="--data-center")
+
+
+def _shown(centers: Mapping[str, str], center: str, scope: str) -> str:
+    """`vm/web-1 of dc/main`: what is paused, and where."""
+    name = NAMES.get(scope, scope)
+    return f"{name} of {centers.get(center, center)}" if center and centers.get(center) != scope else name
+
+
+def _list_pauses(store: Store, output: ListFormat) -> None:
     """What is paused, and why."""
-    rows = [(NAMES.get(scope, scope), reason) for scope, reason in pauses.items()]
+    centers = store.centers.all()
+    rows = [
+        (NAMES.get(one.scope, one.scope), centers.get(one.data_center, one.data_center) or "any", one.reason)
+        for one in store.pauses.all()
+    ]
     if not rows and output in (ListFormat.TABLE, ListFormat.WIDE):
         typer.echo("nothing is paused", err=True)
         return
-    print_rows(rows, ("scope", "reason"), output)
+    print_rows(rows, ("scope", "data center", "reason"), output)
 
 
 def _find_running(store: Store, apply_id: str | None) -> Apply:

@@ -74,7 +74,9 @@ class Delivery:
             return Ending(_failed(step, str(error), "nothing was done"), stop=stop)
         except _NotStartedError as error:
             return Ending(_failed(step, str(error), error.action))
-        begun = BegunStep(self._apply_id, step.id, order.key, step.host, step.object, step.kind)
+        begun = BegunStep(
+            self._apply_id, step.id, order.key, step.host, step.object, step.kind, self._data_center
+        )
         try:
             self._journal.begin(begun, _now_ms())
         except JournalError as error:

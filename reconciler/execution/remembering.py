@@ -28,7 +28,7 @@ def pause_ms(failures: int) -> int:
 def attempts_at(store: Store, desired: Desired) -> dict[str, Attempt]:
     """Objects that failed with their manifests as they are. Raises StoreError."""
     metas = all_metas(desired)
-    found = store.attempts.all().items()
+    found = store.attempts.all(desired.data_center.uuid).items()
     return {name: one for name, one in found if name in metas and one.digest == metas[name].digest}
 
 
@@ -62,16 +62,17 @@ def remember_outcome(store: Store, desired: Desired, plan: Plan, outcome: ApplyO
 
     Raises StoreError.
     """
-    metas, wrong = all_metas(desired), failed_objects(plan, outcome)
+    metas, wrong, center = all_metas(desired), failed_objects(plan, outcome), desired.data_center.uuid
     events = [*_events(plan, outcome)]
     for name, end in wrong.items():
-        failures = store.attempts.failed(name, metas[name].digest if name in metas else "", end.summary)
+        digest = metas[name].digest if name in metas else ""
+        failures = store.attempts.failed(center, name, digest, end.summary)
         if failures == MOST_FAILURES and never_given_up(name, plan.steps):
             events.append((name, "Alert", f"failed {failures} times in a row, and goes on: {end.summary}"))
-    for name in store.attempts.all():
+    for name in store.attempts.all(center):
         ends = [outcome.steps.get(step.id) for step in plan.steps if step.object == name]
         if ends and all(one is not None and one.state is StepState.SUCCEEDED for one in ends):
-            store.attempts.forget(name)
+            store.attempts.forget(center, name)
     store.history.add_all(events)
 
 

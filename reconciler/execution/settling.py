@@ -33,38 +33,45 @@ def hosts_to_ask(begun: Iterable[BegunStep], proven_off: Collection[str]) -> tup
 
 
 async def settle(
-    store: Store, fleet: Fleet, leases: Leases | None = None, proven_off: Collection[str] = ()
+    store: Store,
+    data_center: str,
+    fleet: Fleet,
+    leases: Leases | None = None,
+    proven_off: Collection[str] = (),
 ) -> tuple[Settlement, ...]:
-    """Find out the fate of every begun step and record it; mark applies of dead processes as interrupted.
+    """Find out the fate of every begun step of a data center (uuid) and record it; mark its applies that nobody carries
+    out any more as interrupted, and those of dead processes. The caller has none of it under way.
 
     leases: already acquired for `hosts_to_ask`; without one a key that the agent never saw stays unsettled, because
     it may still arrive. An order that runs is left alone. proven_off: hosts whose orders can do nothing any more.
     Raises StoreError, JournalError.
     """
-    begun = store.journal.unsettled()
+    begun = store.journal.unsettled(data_center)
     fates = await asyncio.gather(*(_find_fate(step, fleet, leases, proven_off) for step in begun))
     for step, fate in zip(begun, fates, strict=True):
         store.journal.end(step, fate.outcome, 0, settled=fate.settled)
-    for apply in store.applies.running():
+    for apply in store.applies.abandoned(data_center):
         store.applies.end(apply.apply_id, "interrupted", _CRASHED)
     return tuple(Settlement(step, fate) for step, fate in zip(begun, fates, strict=True))
 
 
-async def settle_orders(orders: Iterable[OpenOrder], fleet: Fleet, leases: Leases) -> tuple[Settlement, ...]:
+async def settle_orders(
+    orders: Iterable[OpenOrder], data_center: str, fleet: Fleet, leases: Leases
+) -> tuple[Settlement, ...]:
     """Find out the fate of orders that their agents do not know the end of: revoked, nothing more comes of them.
 
     No journal of ours has them: they are of a store that was lost, or of another applier that is gone. leases:
     already acquired for their hosts.
     """
-    steps = [_begun(one) for one in orders]
+    steps = [_begun(one, data_center) for one in orders]
     fates = await asyncio.gather(*(_find_fate(step, fleet, leases, ()) for step in steps))
     return tuple(Settlement(step, fate) for step, fate in zip(steps, fates, strict=True))
 
 
-def _begun(order: OpenOrder) -> BegunStep:
+def _begun(order: OpenOrder, data_center: str) -> BegunStep:
     """An order in a ledger as the step that it was."""
     apply_id, _, step_id = order.key.partition("/")
-    return BegunStep(apply_id, step_id, order.key, order.host, order.object, order.kind)
+    return BegunStep(apply_id, step_id, order.key, order.host, order.object, order.kind, data_center)
 
 
 async def _find_fate(

@@ -1,5 +1,6 @@
 """Every admitted plan, whole, with how its apply ended; and requests of other processes to stop it."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -17,12 +18,14 @@ ApplyState = Literal["running", "achieved", "failed", "interrupted"]
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """One apply. body: the plan file's text. ended_ms is None while it runs; wall clock."""
+    """One apply. data_center: uuid; owner: the open store of the process that admitted it. ended_ms is None while it
+    runs; wall clock."""
 
     apply_id: str
     plan_id: str
     digest: str
     data_center: str
+    owner: str
     state: ApplyState
     detail: str
     began_ms: int
@@ -35,6 +38,7 @@ class Applies:
     def __init__(self, database: Database, wallclock: Callable[[], int]) -> None:
         self._database = database
         self._wallclock = wallclock
+        self._owner = str(uuid.uuid4())
 
     def admit(self, apply_id: str, plan_id: str, digest: str, data_center: str, body: str) -> None:
         """Record that a plan was admitted; durable before its first step begins. data_center: its uuid."""
@@ -45,6 +49,7 @@ class Applies:
                     plan_id=plan_id,
                     digest=digest,
                     data_center=data_center,
+                    owner=self._owner,
                     body=body,
                     state="running",
                     detail="",
@@ -83,6 +88,13 @@ class Applies:
     def running(self) -> tuple[Apply, ...]:
         """Applies that have no end: of a living process, or of one that was killed."""
         return self._select(APPLIES.c.state == "running")
+
+    def abandoned(self, data_center: str) -> tuple[Apply, ...]:
+        """Applies without end that nobody carries out any more, for the caller that holds `store.exclusive()` and has
+        none of this data center (uuid) under way: all of it, and those of other processes."""
+        return tuple(
+            one for one in self.running() if one.data_center == data_center or one.owner != self._owner
+        )
 
     def latest(self, limit: int = 20) -> tuple[Apply, ...]:
         """The latest applies, newest first."""
@@ -128,6 +140,7 @@ def _apply(row: Row[tuple[object, ...]]) -> Apply:
         row.plan_id,
         row.digest,
         row.data_center,
+        row.owner,
         row.state,
         row.detail,
         row.began_ms,

@@ -23,7 +23,7 @@ class JournalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BegunStep:
-    """A step whose order may have been sent: to whom, under which key, about which object."""
+    """A step whose order may have been sent: to whom, under which key, about which object. data_center: its uuid."""
 
     apply_id: str
     step_id: str
@@ -31,6 +31,7 @@ class BegunStep:
     host: str
     object: str
     kind: str
+    data_center: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,36 +82,43 @@ class Journal:
         with self._database.reading() as connection:
             return tuple(_entry(row) for row in connection.execute(query))
 
-    def unsettled(self) -> tuple[BegunStep, ...]:
-        """Steps of all applies that were begun and are not settled, oldest first. Raises StoreError."""
+    def unsettled(self, data_center: str) -> tuple[BegunStep, ...]:
+        """Steps of all applies of a data center (uuid) that were begun and are not settled, oldest first.
+
+        Raises StoreError.
+        """
         settled = select(JOURNAL.c.key).where(JOURNAL.c.settled)
-        begun = JOURNAL.c.event == "begin"
+        begun = (JOURNAL.c.event == "begin") & (JOURNAL.c.data_center == data_center)
         query = select(JOURNAL).where(begun, JOURNAL.c.key.not_in(settled)).order_by(JOURNAL.c.sequence)
         with self._database.reading() as connection:
             return unsettled_steps(_entry(row) for row in connection.execute(query))
 
-    def results_beyond(self, generations: Mapping[str, int]) -> tuple[ShownFrom, ...]:
-        """Last results of objects whose effect the facts do not show yet. generations: of the facts by ledger.
+    def results_beyond(self, data_center: str, generations: Mapping[str, int]) -> tuple[ShownFrom, ...]:
+        """Last results of objects of a data center (uuid) whose effect the facts do not show yet.
 
-        Raises StoreError.
+        generations: of the facts by ledger. Raises StoreError.
         """
+        mine = select(RESULTS).where(RESULTS.c.data_center == data_center)
         with self._database.reading() as connection:
-            rows = connection.execute(select(RESULTS).order_by(RESULTS.c.object, RESULTS.c.ledger)).all()
+            rows = connection.execute(mine.order_by(RESULTS.c.object, RESULTS.c.ledger)).all()
         return tuple(
             ShownFrom(row.ledger, row.object, row.generation)
             for row in rows
             if row.generation > generations.get(row.ledger, row.generation)
         )
 
-    def forget_results(self, generations: Mapping[str, int]) -> None:
-        """Forget last results that facts of these generations, by ledger, show. Raises StoreError."""
+    def forget_results(self, data_center: str, generations: Mapping[str, int]) -> None:
+        """Forget last results in a data center (uuid) that facts of these generations, by ledger, show.
+
+        Raises StoreError.
+        """
         with self._database.reading() as connection:
-            rows = connection.execute(select(RESULTS)).all()
+            rows = connection.execute(select(RESULTS).where(RESULTS.c.data_center == data_center)).all()
         shown = [one for one in rows if one.generation <= generations.get(one.ledger, 0)]
         if shown:
             with self._database.writing() as connection:
                 for one in shown:
-                    connection.execute(_same_row(RESULTS.delete(), one.ledger, one.object))
+                    connection.execute(_same_row(RESULTS.delete(), data_center, one.ledger, one.object))
 
     def _write(
         self, event: Event, step: BegunStep, outcome: StepOutcome | None, *, settled: bool, monotonic_ms: int
@@ -119,6 +127,7 @@ class Journal:
             with self._database.writing() as connection:
                 connection.execute(
                     JOURNAL.insert().values(
+                        data_center=step.data_center,
                         apply_id=step.apply_id,
                         step_id=step.step_id,
                         event=event,
@@ -134,21 +143,22 @@ class Journal:
                     )
                 )
                 if outcome is not None and outcome.generation and outcome.ledger:
-                    _keep_result(connection, ShownFrom(outcome.ledger, step.object, outcome.generation))
+                    shown = ShownFrom(outcome.ledger, step.object, outcome.generation)
+                    _keep_result(connection, step.data_center, shown)
         except StoreError as error:
             raise JournalError(f"the journal cannot be written, so no order is sent: {error}") from error
 
 
-def _keep_result(connection: Connection, result: ShownFrom) -> None:
+def _keep_result(connection: Connection, data_center: str, result: ShownFrom) -> None:
     """Instead of the object's result before."""
-    connection.execute(_same_row(RESULTS.delete(), result.ledger, result.object))
-    connection.execute(
-        RESULTS.insert().values(ledger=result.ledger, object=result.object, generation=result.generation)
-    )
+    connection.execute(_same_row(RESULTS.delete(), data_center, result.ledger, result.object))
+    row = {"ledger": result.ledger, "object": result.object, "generation": result.generation}
+    connection.execute(RESULTS.insert().values(data_center=data_center, **row))
 
 
-def _same_row(statement: Delete, ledger: str, name: str) -> Delete:
-    return statement.where(RESULTS.c.ledger == ledger, RESULTS.c.object == name)
+def _same_row(statement: Delete, data_center: str, ledger: str, name: str) -> Delete:
+    mine = RESULTS.c.data_center == data_center
+    return statement.where(mine, RESULTS.c.ledger == ledger, RESULTS.c.object == name)
 
 
 def unsettled_steps(entries: Iterable[JournalEntry]) -> tuple[BegunStep, ...]:
@@ -170,7 +180,7 @@ def _entry(row: Row[tuple[object, ...]]) -> JournalEntry:
     return JournalEntry(
         sequence=row.sequence,
         event=row.event,
-        step=BegunStep(row.apply_id, row.step_id, row.key, row.host, row.object, row.kind),
+        step=BegunStep(row.apply_id, row.step_id, row.key, row.host, row.object, row.kind, row.data_center),
         outcome=outcome,
         settled=row.settled,
         monotonic_ms=row.monotonic_ms,

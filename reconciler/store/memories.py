@@ -4,13 +4,15 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from reconciler.model.reports import HostOffProof, RunOnHost
 from reconciler.store.database import Database
-from reconciler.store.tables import ATTEMPTS, CONFIRMATIONS, HISTORY, PAUSES
+from reconciler.store.tables import ATTEMPTS, CENTERS, CONFIRMATIONS, HISTORY, PAUSES
 
 HISTORY_ROWS = 100_000
+ANYWHERE = ""
+"""In place of the uuid of a data center: in each that the store serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,15 @@ class Attempt:
     object: str
     digest: str
     failures: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Something paused in a data center (uuid), or ANYWHERE, and why."""
+
+    data_center: str
+    scope: str
     reason: str
 
 
@@ -35,21 +46,22 @@ class HistoryEvent:
 
 
 class Attempts:
-    """Failing passes per object. Every method raises StoreError."""
+    """Failing passes per object of a data center (uuid). Every method raises StoreError."""
 
     def __init__(self, database: Database, wallclock: Callable[[], int]) -> None:
         self._database = database
         self._wallclock = wallclock
 
-    def failed(self, object_id: str, digest: str, reason: str) -> int:
+    def failed(self, data_center: str, object_id: str, digest: str, reason: str) -> int:
         """Count one more failing pass; a changed manifest begins anew. Returns the failures in a row."""
         with self._database.writing() as connection:
-            mine = ATTEMPTS.c.object == object_id
+            mine = _attempt(data_center, object_id)
             row = connection.execute(select(ATTEMPTS).where(mine)).one_or_none()
             failures = row.failures + 1 if row is not None and row.digest == digest else 1
             connection.execute(ATTEMPTS.delete().where(mine))
             connection.execute(
                 ATTEMPTS.insert().values(
+                    data_center=data_center,
                     object=object_id,
                     digest=digest,
                     failures=failures,
@@ -59,16 +71,22 @@ class Attempts:
             )
         return int(failures)
 
-    def forget(self, object_id: str) -> bool:
+    def forget(self, data_center: str, object_id: str) -> bool:
         """Begin anew: a pass succeeded, or a person said `retry`. False if nothing was counted."""
+        mine = _attempt(data_center, object_id)
         with self._database.writing() as connection:
-            return connection.execute(ATTEMPTS.delete().where(ATTEMPTS.c.object == object_id)).rowcount > 0
+            return connection.execute(ATTEMPTS.delete().where(mine)).rowcount > 0
 
-    def all(self) -> dict[str, Attempt]:
+    def all(self, data_center: str) -> dict[str, Attempt]:
         """Every failing object by id."""
+        mine = select(ATTEMPTS).where(ATTEMPTS.c.data_center == data_center)
         with self._database.reading() as connection:
-            rows = connection.execute(select(ATTEMPTS).order_by(ATTEMPTS.c.object)).all()
+            rows = connection.execute(mine.order_by(ATTEMPTS.c.object)).all()
         return {row.object: Attempt(row.object, row.digest, row.failures, row.reason) for row in rows}
+
+
+def _attempt(data_center: str, object_id: str) -> ColumnElement[bool]:
+    return (ATTEMPTS.c.data_center == data_center) & (ATTEMPTS.c.object == object_id)
 
 
 class Confirmations:
@@ -121,30 +139,61 @@ class Confirmations:
 
 
 class Pauses:
-    """What is not to be changed for now: a data center, or one object. Every method raises StoreError."""
+    """What is not to be changed for now: a data center, or one object. Every method raises StoreError.
+
+    data_center: its uuid, or ANYWHERE for all that the store serves.
+    """
 
     def __init__(self, database: Database, wallclock: Callable[[], int]) -> None:
         self._database = database
         self._wallclock = wallclock
 
-    def pause(self, scope: str, reason: str) -> None:
+    def pause(self, data_center: str, scope: str, reason: str) -> None:
         """Pause an object id."""
-        self.resume(scope)
+        row = {"scope": scope, "reason": reason, "wallclock_ms": self._wallclock()}
         with self._database.writing() as connection:
-            connection.execute(
-                PAUSES.insert().values(scope=scope, reason=reason, wallclock_ms=self._wallclock())
-            )
+            connection.execute(PAUSES.delete().where(_paused(data_center, scope)))
+            connection.execute(PAUSES.insert().values(data_center=data_center, **row))
 
-    def resume(self, scope: str) -> bool:
+    def resume(self, data_center: str, scope: str) -> bool:
         """End a pause; False if there was none."""
         with self._database.writing() as connection:
-            return connection.execute(PAUSES.delete().where(PAUSES.c.scope == scope)).rowcount > 0
+            return connection.execute(PAUSES.delete().where(_paused(data_center, scope))).rowcount > 0
+
+    def reasons(self, data_center: str) -> dict[str, str]:
+        """Reasons by object id, of what is paused in a data center (uuid) or anywhere."""
+        return {one.scope: one.reason for one in self.all() if one.data_center in (ANYWHERE, data_center)}
+
+    def all(self) -> tuple[Pause, ...]:
+        """Every pause, by object id."""
+        query = select(PAUSES).order_by(PAUSES.c.scope, PAUSES.c.data_center)
+        with self._database.reading() as connection:
+            return tuple(Pause(row.data_center, row.scope, row.reason) for row in connection.execute(query))
+
+
+def _paused(data_center: str, scope: str) -> ColumnElement[bool]:
+    return (PAUSES.c.data_center == data_center) & (PAUSES.c.scope == scope)
+
+
+class Centers:
+    """Names of the data centers that this store has served, by uuid. Every method raises StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, uuid: str, name: str) -> None:
+        """A data center is served from here, under this object id."""
+        if self.all().get(uuid) == name:
+            return
+        with self._database.writing() as connection:
+            connection.execute(CENTERS.delete().where(CENTERS.c.uuid == uuid))
+            connection.execute(CENTERS.insert().values(uuid=uuid, name=name))
 
     def all(self) -> dict[str, str]:
-        """Reasons by object id."""
+        """Object ids by uuid."""
         with self._database.reading() as connection:
-            rows = connection.execute(select(PAUSES).order_by(PAUSES.c.scope)).all()
-        return {row.scope: row.reason for row in rows}
+            rows = connection.execute(select(CENTERS).order_by(CENTERS.c.name, CENTERS.c.uuid)).all()
+        return {row.uuid: row.name for row in rows}
 
 
 class History:

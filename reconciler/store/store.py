@@ -10,7 +10,7 @@ from sqlalchemy import select
 from reconciler.store.applies import Applies
 from reconciler.store.database import Database, open_database, open_memory_database
 from reconciler.store.journal import Journal
-from reconciler.store.memories import Attempts, Confirmations, History, Pauses
+from reconciler.store.memories import Attempts, Centers, Confirmations, History, Pauses
 from reconciler.store.requests import Requests
 from reconciler.store.tables import SETTINGS
 
@@ -29,6 +29,7 @@ class Store:
         self.attempts = Attempts(database, wallclock)
         self.confirmations = Confirmations(database, wallclock)
         self.pauses = Pauses(database, wallclock)
+        self.centers = Centers(database)
         self.history = History(database, wallclock)
         self.requests = Requests(database, wallclock)
         with database.reading() as connection:

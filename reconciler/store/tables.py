@@ -1,6 +1,7 @@
 """The store's tables, and how an older store becomes one of this version. SQLite and PostgreSQL alike.
 
-Times are wall-clock milliseconds since 1970, for people; nothing is decided by them.
+Times are wall-clock milliseconds since 1970, for people; nothing is decided by them. A store may serve several data
+centers, in which object ids are the same: whatever is kept of an object has the uuid of its data center beside it.
 """
 
 from collections.abc import Callable
@@ -42,6 +43,7 @@ APPLIES = Table(
     Column("plan_id", String(128), nullable=False),
     Column("digest", String(128), nullable=False),
     Column("data_center", String(36), nullable=False),
+    Column("owner", String(36), nullable=False),
     Column("body", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("detail", Text, nullable=False),
@@ -55,6 +57,7 @@ JOURNAL = Table(
     "journal",
     METADATA,
     _sequence(),
+    Column("data_center", String(36), nullable=False),
     Column("apply_id", String(64), nullable=False),
     Column("step_id", String(256), nullable=False),
     Column("event", String(16), nullable=False),
@@ -85,6 +88,7 @@ HISTORY = Table(
 ATTEMPTS = Table(
     "attempts",
     METADATA,
+    Column("data_center", String(36), primary_key=True),
     Column("object", String(256), primary_key=True),
     Column("digest", String(128), nullable=False),
     Column("failures", Integer, nullable=False),
@@ -108,6 +112,7 @@ CONFIRMATIONS = Table(
 PAUSES = Table(
     "pauses",
     METADATA,
+    Column("data_center", String(36), primary_key=True),
     Column("scope", String(256), primary_key=True),
     Column("reason", Text, nullable=False),
     Column("wallclock_ms", BigInteger, nullable=False),
@@ -129,9 +134,18 @@ REQUESTS = Table(
 RESULTS = Table(
     "results",
     METADATA,
+    Column("data_center", String(36), primary_key=True),
     Column("ledger", String(36), primary_key=True),
     Column("object", String(256), primary_key=True),
     Column("generation", BigInteger, nullable=False),
+)
+
+
+CENTERS = Table(
+    "data_centers",
+    METADATA,
+    Column("uuid", String(36), primary_key=True),
+    Column("name", String(256), nullable=False),
 )
 
 
@@ -140,7 +154,7 @@ def create_tables(connection: Connection) -> None:
     METADATA.create_all(connection)
 
 
-OLDEST = 4
+OLDEST = 5
 """The oldest version that is brought to VERSION; older ones are refused."""
 
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = ()

@@ -89,7 +89,7 @@ def starts_of(estate: Estate, vm: str) -> int:
 
 def unsettled(estate: Estate) -> int:
     with contextlib.closing(open_store(estate.home / "store.sqlite")) as store:
-        return len(store.journal.unsettled())
+        return sum(len(store.journal.unsettled(center)) for center in store.centers.all())
 
 
 @pytest.mark.parametrize("line", range(1, LINES + 1))

@@ -198,8 +198,9 @@ async def _end_faults(line: Timeline, script: Script) -> None:
 async def _converge(line: Timeline, script: Script) -> str:
     """Turns until nothing is left to do; what speaks against it, empty if nothing does."""
     applier = line.applier()
-    for name in applier.store.attempts.all():
-        applier.store.attempts.forget(name)
+    center = line.manifests.desired().data_center.uuid
+    for name in applier.store.attempts.all(center):
+        applier.store.attempts.forget(center, name)
     for _ in range(MOST_TURNS):
         applier.process = type(applier.process)()
         turn = await applier.apply()

@@ -77,7 +77,9 @@ def _status(status: str) -> Callable[..., None]:
 def _prove(kind: str) -> Callable[..., None]:
     def prove(stage: Stage, desired: Desired, host: str) -> None:
         uuid = stage.world.hosts[host].uuid if host in stage.world.hosts else host.removeprefix("host/")
-        seen = [StorageReport(one.uuid, None, contents=one.contents()) for one in stage.world.storage.values()]
+        seen = [
+            StorageReport(one.uuid, None, contents=one.contents()) for one in stage.world.storage.values()
+        ]
         named = find_open_runs(desired.data_center.uuid, seen).get(uuid, ())
         stage.proofs.append(HostOffProof(host, kind, tuple(sorted(named)), "ticket-7"))  # type: ignore[arg-type]
 

@@ -167,3 +167,57 @@ def test_a_restart_that_keeps_failing_is_not_given_up_and_stands_in_every_list(a
     applied.faults.failing.clear()
     assert applied("apply", "-f", "--yes").status == 0
     assert "failing" not in applied("get", "vms", "-f").out
+
+
+def serve_another(desk: Desk, name: str = "dc/annex") -> None:
+    """The store has served another data center as well."""
+    store = desk.store()
+    store.centers.note(ANNEX, name)
+    store.close()
+
+
+ANNEX = "99999999-470a-4f03-8386-000000000000"
+
+
+def test_where_a_store_serves_several_data_centers_it_is_asked_which_one_is_meant(applied: Desk) -> None:
+    serve_another(applied)
+
+    asked = applied("pause", "vm/web-1")
+    assert asked.status == 64
+    assert "dc/annex" in asked.err
+    assert "dc/farm" in asked.err
+    assert applied("pause", "vm/web-1", "--data-center", "nowhere").status == 64
+    assert applied("pause", "vm/web-1", "--data-center", "annex", "--reason", "theirs").status == 0
+
+    applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+    assert applied("plan", "-f").status == 2, "a VM of that name in another data center is paused"
+    assert applied("pause", "vm/web-1", "--data-center", "dc/farm").status == 0
+    assert applied("plan", "-f").status == 3
+    assert "dc/annex" in applied("pause").out
+    assert applied("resume", "vm/web-1").status == 64
+    assert applied("resume", "vm/web-1", "--data-center", ANNEX).status == 0
+    assert applied("resume", "vm/web-1").status == 0
+    assert applied("plan", "-f").status == 2
+
+
+def test_data_centers_of_one_name_are_told_apart_by_uuid(applied: Desk) -> None:
+    serve_another(applied, "dc/farm")
+
+    assert applied("pause", "dc/farm").status == 64
+    assert applied("pause", "dc/farm", "--data-center", "farm").status == 64
+    assert applied("pause", "dc/farm", "--data-center", ANNEX).status == 0
+    assert applied("plan", "-f").status == 0
+
+
+def test_retry_forgets_the_failures_of_one_data_center(applied: Desk) -> None:
+    serve_another(applied)
+    store = applied.store()
+    for center in store.centers.all():
+        store.attempts.failed(center, "vm/web-1", "d", "no space")
+
+    assert applied("retry", "vm/web-1").status == 64
+    assert applied("retry", "vm/web-1", "--data-center", "annex").status == 0
+    assert applied("retry", "vm/web-1", "--data-center", "annex").status == 1
+    assert applied("retry", "vm/web-1").status == 0
+    assert not any(store.attempts.all(center) for center in store.centers.all())
+    store.close()

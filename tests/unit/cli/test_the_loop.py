@@ -223,7 +223,7 @@ def test_sigterm_lets_running_steps_finish_and_starts_no_more(desk: Desk) -> Non
     assert result.status == 0
     assert "ending" in result.err
     store = desk.store()
-    assert not store.journal.unsettled()
+    assert not any(store.journal.unsettled(center) for center in store.centers.all())
     assert not store.applies.running()
     store.close()
     assert desk.where("vm/web-1") is None

@@ -243,7 +243,7 @@ def test_every_objection_is_told_with_what_to_do() -> None:
 
 def test_objects_are_locked_by_plans_journals_and_ledgers() -> None:
     plan = make_plan(make_step("1"), make_step("2", "1"))
-    begun = BegunStep("a1", "vm/3#start", "a1/vm/3#start", "host/h1", "vm/3", "start-vm")
+    begun = BegunStep("a1", "vm/3#start", "a1/vm/3#start", "host/h1", "vm/3", "start-vm", DATA_CENTER)
     locked = {
         **locked_by_plan(plan, {"vm/1#resume"}, "a1"),
         **locked_by_journal([begun]),

@@ -64,7 +64,7 @@ def test_an_order_that_never_gets_through_is_revoked_and_did_nothing(bench: Benc
     assert state == "failed"
     assert "never got the order; it was revoked" in summary
     assert f"revoke {STEP}" in bench.fleet["host/h1"].log
-    assert bench.store.journal.unsettled() == ()
+    assert bench.store.journal.unsettled(DATA_CENTER) == ()
 
 
 def test_an_order_whose_answers_are_all_lost_is_found_in_the_ledger(bench: Bench) -> None:
@@ -81,7 +81,7 @@ def test_an_outcome_that_the_agent_cannot_tell_is_unknown_and_its_order_revoked(
 
     assert only(outcome) == ("unknown", "the agent was restarted in the middle; its order was revoked")
     assert states(outcome) == {"1": "unknown", "2": "succeeded", "3": "skipped"}
-    assert bench.store.journal.unsettled() == ()
+    assert bench.store.journal.unsettled(DATA_CENTER) == ()
 
 
 def test_an_order_that_does_not_end_in_time_is_cancelled_and_stays_unsettled(bench: Bench) -> None:
@@ -93,7 +93,7 @@ def test_an_order_that_does_not_end_in_time_is_cancelled_and_stays_unsettled(ben
         "unknown",
         "its order is still being carried out",
     )
-    assert [step.step_id for step in bench.store.journal.unsettled()] == [STEP]
+    assert [step.step_id for step in bench.store.journal.unsettled(DATA_CENTER)] == [STEP]
     assert 35 < bench.clock < 60
 
 
@@ -220,7 +220,7 @@ def test_the_journal_tells_the_whole_story(bench: Bench) -> None:
     bench.apply(make_plan(make_step("1")))
 
     begin, end = bench.store.journal.entries("a1")
-    assert begin.step == BegunStep("a1", STEP, "a1/vm/1#resume", "host/h1", "vm/1", "resume-vm")
+    assert begin.step == BegunStep("a1", STEP, "a1/vm/1#resume", "host/h1", "vm/1", "resume-vm", DATA_CENTER)
     assert end.outcome is not None
     assert (end.outcome.state.value, end.outcome.outputs, end.settled) == ("succeeded", {"port": 5901}, True)
     assert end.monotonic_ms - begin.monotonic_ms >= 100

@@ -11,7 +11,7 @@ from reconciler.execution.run import PlanRun, RunLimits
 from reconciler.model.outcome import ApplyOutcome, StepState
 from reconciler.model.plan import Step
 from reconciler.store.journal import ShownFrom
-from tests.fakes.fleet import uuid_of
+from tests.fakes.fleet import DATA_CENTER, uuid_of
 
 from .conftest import Bench, make_plan, make_step, states
 
@@ -276,7 +276,7 @@ def test_the_store_knows_from_which_facts_on_a_result_shows(bench: Bench) -> Non
     bench.apply(make_plan(make_step("a")))
 
     agent = bench.fleet["host/h1"]
-    known = bench.store.journal.results_beyond({agent.ledger_id: before.generation})
+    known = bench.store.journal.results_beyond(DATA_CENTER, {agent.ledger_id: before.generation})
     assert known == (ShownFrom(agent.ledger_id, "vm/a", agent.generation),)
     assert agent.generation > before.generation
 

@@ -95,8 +95,8 @@ async def settle_all(store: Store, fleet: dict[str, FakeAgent]) -> tuple[Settlem
         holder=store.id,
         epoch_above=max(agent.epoch for agent in fleet.values()),
     )
-    await leases.acquire(hosts_to_ask(store.journal.unsettled(), ()), states_of(fleet))
-    return await settle(store, fleet, leases)
+    await leases.acquire(hosts_to_ask(store.journal.unsettled(DATA_CENTER), ()), states_of(fleet))
+    return await settle(store, DATA_CENTER, fleet, leases)
 
 
 def in_a_child(directory: Path, apply_id: str, **deadly: int) -> int:
@@ -131,7 +131,7 @@ def test_killed_anywhere_and_started_again_every_effect_happens_once(
         agent.load()
     assert effects_of(fleet) == Counter(ORDER)
     store = open_store(tmp_path / "store.db")
-    assert store.journal.unsettled() == ()
+    assert store.journal.unsettled(DATA_CENTER) == ()
     assert [one.state for one in sorted(store.applies.latest(), key=lambda one: one.apply_id)] == [
         "interrupted",
         "achieved",
@@ -152,7 +152,7 @@ def test_killed_with_its_store_lost_every_effect_happens_once(tmp_path: Path, de
     assert effects_of(fleet) == Counter(ORDER)
 
 
-BEGUN = BegunStep("a0", "vm/1#resume", "a0/vm/1#resume", "host/h1", "vm/1", "resume-vm")
+BEGUN = BegunStep("a0", "vm/1#resume", "a0/vm/1#resume", "host/h1", "vm/1", "resume-vm", DATA_CENTER)
 
 
 def settle_one(bench: Bench, **fields: Any) -> Settlement:
@@ -161,7 +161,7 @@ def settle_one(bench: Bench, **fields: Any) -> Settlement:
 
     async def main() -> Settlement:
         if fields:
-            (settlement,) = await settle(bench.store, bench.fleet, **fields)
+            (settlement,) = await settle(bench.store, DATA_CENTER, bench.fleet, **fields)
         else:
             (settlement,) = await settle_all(bench.store, bench.fleet)
         return settlement
@@ -180,7 +180,7 @@ def test_a_step_that_had_succeeded_is_found_in_the_ledger(bench: Bench) -> None:
 
     assert settlement.fate.outcome.state == "succeeded"
     assert settlement.fate.outcome.outputs == {"port": 5901}
-    assert bench.store.journal.unsettled() == ()
+    assert bench.store.journal.unsettled(DATA_CENTER) == ()
     assert bench.store.applies.running() == ()
 
 
@@ -206,7 +206,7 @@ def test_a_step_that_still_runs_is_left_alone_and_stays_unsettled(bench: Bench) 
     settlement = settle_one(bench)
 
     assert (settlement.fate.open, settlement.fate.settled) == (True, False)
-    assert bench.store.journal.unsettled() == (BEGUN,)
+    assert bench.store.journal.unsettled(DATA_CENTER) == (BEGUN,)
     assert bench.fleet["host/h1"].ledger[BEGUN.key].result.state == "running"
 
 
@@ -214,11 +214,11 @@ def test_a_step_of_a_silent_host_stays_unsettled_until_the_host_is_proven_off(be
     bench.fleet["host/h1"].silent = True
 
     assert not settle_one(bench).fate.settled
-    assert bench.store.journal.unsettled() == (BEGUN,)
+    assert bench.store.journal.unsettled(DATA_CENTER) == (BEGUN,)
 
-    settlements = run_in_virtual_time(settle(bench.store, bench.fleet, proven_off={"host/h1"}))
+    settlements = run_in_virtual_time(settle(bench.store, DATA_CENTER, bench.fleet, proven_off={"host/h1"}))
     assert settlements[0].fate.settled
-    assert bench.store.journal.unsettled() == ()
+    assert bench.store.journal.unsettled(DATA_CENTER) == ()
 
 
 def test_without_a_lease_an_order_that_never_arrived_stays_unsettled(bench: Bench) -> None:
@@ -232,12 +232,14 @@ def test_silent_hosts_are_asked_at_once_not_one_after_the_other() -> None:
     for number in range(30):
         name = f"vm/{number}#resume"
         host = f"host/h{1 + number % 3}"
-        store.journal.begin(BegunStep("a0", name, f"a0/{name}", host, f"vm/{number}", "resume-vm"), 0)
+        store.journal.begin(
+            BegunStep("a0", name, f"a0/{name}", host, f"vm/{number}", "resume-vm", DATA_CENTER), 0
+        )
     for agent in fleet.values():
         agent.silent = True
 
     async def main() -> float:
-        await settle(store, fleet)
+        await settle(store, DATA_CENTER, fleet)
         return asyncio.get_running_loop().time()
 
     assert run_in_virtual_time(main()) < 10

@@ -108,8 +108,8 @@ class RealAgent:
     async def settle(self, store: Store, fleet: Fleet, known: dict[str, HostState]) -> None:
         epoch = max(state.lease.epoch for state in known.values())
         leases = Leases(fleet, data_center=DATA_CENTER, holder=store.id, epoch_above=epoch)
-        await leases.acquire(hosts_to_ask(store.journal.unsettled(), ()), known)
-        await settle(store, fleet, leases)
+        await leases.acquire(hosts_to_ask(store.journal.unsettled(DATA_CENTER), ()), known)
+        await settle(store, DATA_CENTER, fleet, leases)
 
 
 @pytest.fixture
@@ -181,9 +181,9 @@ def test_an_order_of_a_killed_process_is_settled_from_the_agents_ledger(
 ) -> None:
     assert asyncio.run(agent.apply(store, pause("1"))).achieved
     for key in ("a0/vm/1#resume", "never/vm/9#resume"):
-        store.journal.begin(BegunStep("killed", key, key, "host/h1", "vm/9", "pause-vm"), 0)
-    assert len(store.journal.unsettled()) == 1  # the first one has ended already
+        store.journal.begin(BegunStep("killed", key, key, "host/h1", "vm/9", "pause-vm", DATA_CENTER), 0)
+    assert len(store.journal.unsettled(DATA_CENTER)) == 1  # the first one has ended already
 
     assert asyncio.run(agent.apply(store, pause("2"))).achieved
-    assert store.journal.unsettled() == ()
+    assert store.journal.unsettled(DATA_CENTER) == ()
     assert agent.bench.engine.follow("never/vm/9#resume", 0).state == "revoked"

@@ -17,7 +17,7 @@ from reconciler.store.journal import BegunStep, JournalError
 from reconciler.store.store import open_memory_store, open_store
 from reconciler.store.tables import METADATA, OLDEST
 
-STEP = BegunStep("a1", "vm/web-1#start", "a1/vm/web-1#start", "host/h1", "vm/web-1", "start-vm")
+STEP = BegunStep("a1", "vm/web-1#start", "a1/vm/web-1#start", "host/h1", "vm/web-1", "start-vm", "dc")
 
 
 def test_a_new_store_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
@@ -123,7 +123,9 @@ def test_a_full_disk_makes_a_journal_error_that_says_what_to_do(tmp_path: Path) 
 
     with pytest.raises(JournalError, match=r"no order is sent: .*full; free space"):
         for number in range(1000):
-            store.journal.begin(BegunStep("a1", "s" * 200, f"{number}", "host/h1", "vm/a", "start-vm"), 0)
+            store.journal.begin(
+                BegunStep("a1", "s" * 200, f"{number}", "host/h1", "vm/a", "start-vm", "dc"), 0
+            )
 
 
 def test_a_file_that_cannot_grow_makes_a_journal_error(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
     for number in range(5000):
-        store.journal.begin(BegunStep("a1", "s" * 200, str(number), "host/h1", "vm/a", "start-vm"), 0)
+        store.journal.begin(BegunStep("a1", "s" * 200, str(number), "host/h1", "vm/a", "start-vm", "dc"), 0)
 except JournalError as error:
     print(error)
 """
@@ -226,4 +228,4 @@ def test_a_memory_store_works_like_a_file() -> None:
     store.journal.begin(STEP, 0)
     store.journal.end(STEP, StepOutcome(STEP.step_id, StepState.SUCCEEDED), 5, settled=True)
 
-    assert store.journal.unsettled() == ()
+    assert store.journal.unsettled("dc") == ()

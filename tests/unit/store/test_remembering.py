@@ -10,6 +10,7 @@ from reconciler.model.outcome import StepOutcome, StepState
 from reconciler.model.reports import HostOffProof, RunOnHost
 from reconciler.store import applies
 from reconciler.store.journal import BegunStep, ShownFrom
+from reconciler.store.memories import ANYWHERE
 from reconciler.store.store import Store, open_store
 
 DC = "11111111-2222-4333-8444-555555555500"
@@ -30,7 +31,7 @@ def store(path: Path) -> Iterator[Store]:
 
 def step(number: int, apply_id: str = "a1") -> BegunStep:
     name = f"vm/v{number}#start"
-    return BegunStep(apply_id, name, f"{apply_id}/{name}", "host/h1", f"vm/v{number}", "start-vm")
+    return BegunStep(apply_id, name, f"{apply_id}/{name}", "host/h1", f"vm/v{number}", "start-vm", DC)
 
 
 def ended(number: int, state: StepState) -> StepOutcome:
@@ -59,7 +60,7 @@ def test_begun_steps_without_a_settled_end_are_found_again(store: Store, path: P
     store.journal.end(step(3), ended(3, StepState.UNKNOWN), 1, settled=False)
     store.journal.end(step(3), ended(3, StepState.SUCCEEDED), 2, settled=True)
 
-    assert open_store(path).journal.unsettled() == (step(1), step(2))
+    assert open_store(path).journal.unsettled(DC) == (step(1), step(2))
 
 
 def test_a_plan_is_found_by_its_digest_and_its_end_is_kept(store: Store) -> None:
@@ -102,19 +103,19 @@ def test_old_applies_are_forgotten_except_those_with_unsettled_steps(
 
 
 def test_failures_of_an_object_count_up_until_its_manifest_changes(store: Store) -> None:
-    counts = [store.attempts.failed("vm/a", "d1", "no space") for _ in range(3)]
+    counts = [store.attempts.failed(DC, "vm/a", "d1", "no space") for _ in range(3)]
 
     assert counts == [1, 2, 3]
-    assert store.attempts.failed("vm/a", "d2", "no space") == 1
-    assert store.attempts.all()["vm/a"].reason == "no space"
+    assert store.attempts.failed(DC, "vm/a", "d2", "no space") == 1
+    assert store.attempts.all(DC)["vm/a"].reason == "no space"
 
 
 def test_retry_begins_an_object_anew(store: Store) -> None:
-    store.attempts.failed("vm/a", "d1", "no space")
+    store.attempts.failed(DC, "vm/a", "d1", "no space")
 
-    assert store.attempts.forget("vm/a")
-    assert not store.attempts.forget("vm/a")
-    assert store.attempts.all() == {}
+    assert store.attempts.forget(DC, "vm/a")
+    assert not store.attempts.forget(DC, "vm/a")
+    assert store.attempts.all(DC) == {}
 
 
 def test_a_confirmation_holds_for_one_incident(store: Store) -> None:
@@ -132,12 +133,12 @@ def test_a_confirmation_holds_for_one_incident(store: Store) -> None:
 
 
 def test_a_pause_lasts_until_it_is_ended(store: Store) -> None:
-    store.pauses.pause("dc/main", "fire drill")
-    store.pauses.pause("dc/main", "longer fire drill")
+    store.pauses.pause(DC, "dc/main", "fire drill")
+    store.pauses.pause(DC, "dc/main", "longer fire drill")
 
-    assert store.pauses.all() == {"dc/main": "longer fire drill"}
-    assert store.pauses.resume("dc/main")
-    assert not store.pauses.resume("dc/main")
+    assert store.pauses.reasons(DC) == {"dc/main": "longer fire drill"}
+    assert store.pauses.resume(DC, "dc/main")
+    assert not store.pauses.resume(DC, "dc/main")
 
 
 def test_history_is_told_newest_first(store: Store) -> None:
@@ -155,11 +156,58 @@ def test_the_last_result_of_an_object_is_known_until_facts_show_it(store: Store,
     store.journal.end(step(3), ended(3, StepState.SUCCEEDED), 1, settled=True)
 
     journal = open_store(path).journal
-    assert journal.results_beyond({"ledger-1": 7}) == (ShownFrom("ledger-1", "vm/v1", 9),)
-    assert journal.results_beyond({"ledger-1": 9}) == ()
-    assert journal.results_beyond({"ledger-2": 1}) == (), (
+    assert journal.results_beyond(DC, {"ledger-1": 7}) == (ShownFrom("ledger-1", "vm/v1", 9),)
+    assert journal.results_beyond(DC, {"ledger-1": 9}) == ()
+    assert journal.results_beyond(DC, {"ledger-2": 1}) == (), (
         "a new ledger counts from one; old numbers say nothing"
     )
 
-    journal.forget_results({"ledger-1": 8})
-    assert journal.results_beyond({"ledger-1": 0}) == (ShownFrom("ledger-1", "vm/v1", 9),)
+    journal.forget_results(DC, {"ledger-1": 8})
+    assert journal.results_beyond(DC, {"ledger-1": 0}) == (ShownFrom("ledger-1", "vm/v1", 9),)
+
+
+OTHER = "11111111-2222-4333-8444-555555555501"
+
+
+def test_what_is_kept_of_an_object_is_kept_for_its_data_center(store: Store) -> None:
+    store.journal.begin(step(1), 0)
+    store.attempts.failed(DC, "vm/a", "d1", "no space")
+    store.pauses.pause(DC, "vm/a", "a backup runs")
+    store.pauses.pause(ANYWHERE, "vm/b", "everywhere")
+
+    assert store.journal.unsettled(OTHER) == ()
+    assert store.attempts.all(OTHER) == {}
+    assert not store.attempts.forget(OTHER, "vm/a")
+    assert not store.pauses.resume(OTHER, "vm/a")
+    assert store.pauses.reasons(OTHER) == {"vm/b": "everywhere"}
+    assert store.pauses.reasons(DC) == {"vm/a": "a backup runs", "vm/b": "everywhere"}
+    assert store.attempts.failed(OTHER, "vm/a", "d1", "no space") == 1
+
+
+def test_the_last_results_of_another_data_center_are_not_forgotten(store: Store) -> None:
+    end = replace(ended(1, StepState.SUCCEEDED), ledger="ledger-1", generation=7)
+    store.journal.end(step(1), end, 0, settled=True)
+
+    store.journal.forget_results(OTHER, {"ledger-1": 9})
+
+    assert store.journal.results_beyond(OTHER, {"ledger-1": 1}) == ()
+    assert len(store.journal.results_beyond(DC, {"ledger-1": 1})) == 1
+
+
+def test_an_apply_is_abandoned_if_its_process_or_its_turn_is_over(store: Store, path: Path) -> None:
+    store.applies.admit("a1", "p", "d", DC, "{}")
+    store.applies.admit("a2", "p", "d", OTHER, "{}")
+    later = open_store(path)
+
+    assert [one.apply_id for one in store.applies.abandoned(DC)] == ["a1"]
+    assert [one.apply_id for one in store.applies.abandoned("a third")] == []
+    assert [one.apply_id for one in later.applies.abandoned("a third")] == ["a1", "a2"]
+    later.close()
+
+
+def test_data_centers_are_known_by_the_names_that_they_had_last(store: Store) -> None:
+    store.centers.note(DC, "dc/main")
+    store.centers.note(DC, "dc/hamburg")
+    store.centers.note(OTHER, "dc/main")
+
+    assert store.centers.all() == {DC: "dc/hamburg", OTHER: "dc/main"}
