@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from nodeagent.wire.facts import HostState
 from reconciler.diffing.abilities import Abilities
 from reconciler.diffing.records import MacLedger
-from reconciler.model.change import Blocked, Change, Deferred, Drift, Identities
+from reconciler.model.change import Blocked, Change, Deferred, Drift, Effect, FieldChange, Identities
 from reconciler.model.desired import Desired, StorageDomain
 from reconciler.model.observed import HostObservation, Observed
 from reconciler.model.placement import Placement
@@ -147,8 +147,9 @@ def objection_to_domain(context: DiffContext, domain: StorageDomain) -> Blocked 
     if known != domain.uuid:
         return Blocked(
             domain.meta.id,
-            f"it keeps its uuid for life: it has {known}, its manifest says {domain.uuid}",
+            "it keeps its uuid for life",
             "take spec.uuid back; or declare the other domain under another name",
+            (FieldChange("sd.uuid", known, domain.uuid, Effect.REFUSE),),
         )
     if domain.host is None:
         return None
@@ -159,4 +160,5 @@ def objection_to_domain(context: DiffContext, domain: StorageDomain) -> Blocked 
         domain.meta.id,
         f"it is connected on {elsewhere}, and its manifest says that it lies on {domain.host} alone",
         "take type and host back; or make a new domain and move its disks",
+        (FieldChange("sd.host", elsewhere, domain.host, Effect.REFUSE),),
     )

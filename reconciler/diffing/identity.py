@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from reconciler.model.change import Blocked, Identities
+from reconciler.model.change import Blocked, Effect, FieldChange, Identities
 from reconciler.model.desired import Desired, Meta
 from reconciler.model.identity import object_uuid
 from reconciler.model.observed import Observed
@@ -54,8 +54,9 @@ def _other_uuid(meta: Meta, known: str) -> Blocked:
     """An object whose manifest gives it another uuid than it has: another object, made beside the one there is."""
     return Blocked(
         meta.id,
-        f"it keeps its uuid for life: it has {known}, its manifest says {meta.uuid}",
+        "it keeps its uuid for life",
         f"take spec.uuid back; or declare {meta.uuid} under another name",
+        (FieldChange(f"{meta.id.partition('/')[0]}.uuid", known, meta.uuid, Effect.REFUSE),),
     )
 
 

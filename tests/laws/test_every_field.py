@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from nodeagent.wire.guest import KernelBoot
+from nodeagent.wire.guest import GuestConfig, KernelBoot
 from reconciler.diffing.fields import TABLE, FieldRule
-from reconciler.model.change import Disruption, Effect
+from reconciler.diffing.guests import expected_guest
+from reconciler.model.change import Blocked, Disruption, Effect, Identities
 from reconciler.model.desired import (
     Cdrom,
     Cluster,
@@ -28,10 +29,11 @@ from reconciler.model.desired import (
     Vnc,
 )
 from reconciler.model.identity import host_uuid
+from reconciler.model.observed import Observed
 from tests.laws.estates import CENTER, GIB, MIB, EstateSpec, HostSpec, VmSpec, build, reseal
 from tests.laws.test_plans_are_carried_out import felt, lives, mark_lives
 from tests.laws.worlds import OPTIONS
-from tests.scenarios.stage import carry_out, make_stage
+from tests.scenarios.stage import Stage, carry_out, make_stage
 
 OTHER = "0d4a9d0e-3b0c-4c5b-9a55-0d2b6c1f0042"
 VM, DISK = "vm/v0", "disk/v0-0"
@@ -208,23 +210,73 @@ EDITS: dict[tuple[str, str], Callable[[Desired], Desired]] = {
     ("dc.removedDisksRetention", "always"): center(retention_ms=0),
     ("dc.uuid", "always"): center(uuid=OTHER),
 }
-RECORDS = frozenset({"write-vm-record", "write-disk-record"})
+STEPS: dict[tuple[str, str], set[str]] = {
+    ("vm.cpu.sockets", "within-maximum"): {"set-vm-cpus"},
+    ("vm.memory", "within-maximum"): {"set-vm-memory"},
+    ("vm.disks", "added"): {"attach-disk"},
+    ("vm.disks", "removed"): {"detach-disk"},
+    ("vm.nics", "added"): {"attach-nic"},
+    ("vm.nics", "removed"): {"detach-nic"},
+    ("vm.nics.network", "always"): {"update-nic"},
+    ("vm.nics.link", "always"): {"update-nic"},
+    ("vm.cdrom.file", "always"): {"change-cdrom"},
+    ("vm.vnc.password", "always"): {"set-vnc-password"},
+    ("vm.cluster", "stopped"): {"stop-vm"},
+    ("vm.placement.hosts", "always"): {"migrate-vm"},
+    ("vm.runPolicy", "always"): {"stop-vm"},
+    ("disk.name", "always"): {"write-disk-record"},
+    ("disk.description", "always"): {"write-disk-record"},
+    ("disk.size", "raised"): {"grow-disk", "write-disk-record"},
+    ("disk.storageDomain", "always"): {"write-vm-record"},
+    ("host.cluster", "running"): {"remove-network", "update-network"},
+    ("host.maintenance", "always"): {"migrate-vm", "set-maintenance"},
+    ("host.networks", "always"): {"update-network"},
+    ("net.mtu", "always"): {"update-network"},
+    ("net.bridge", "always"): {"create-network", "remove-network"},
+    ("cluster.networks", "always"): {"remove-network"},
+}
+"""What is done beside writing what the manifest says into the VM's record; nothing, for rows that are not here.
+
+A refused edit leads to steps all the same where the rest of it can be done: a host gets the networks of its cluster.
+"""
+UNRECORDED = {("vm.uuid", "always")}
+"""Edits of a VM after which not even its record is written."""
+REFUSED: dict[tuple[str, str], tuple[str, str]] = {
+    ("vm.cluster", "running"): (VM, "vm.cluster"),
+    ("vm.uuid", "always"): (VM, "vm.uuid"),
+    ("disk.size", "lowered"): (DISK, "disk.size"),
+    ("disk.format", "always"): (DISK, "disk.format"),
+    ("disk.allocation", "always"): (DISK, "disk.allocation"),
+    ("disk.storageDomain", "always"): (DISK, "disk.storageDomain"),
+    ("disk.uuid", "always"): (DISK, "disk.uuid"),
+    ("host.cluster", "running"): (VM, "vm.cluster"),
+    ("sd.type", "always"): ("sd/silver", "sd.host"),
+    ("sd.host", "always"): ("sd/silver", "sd.host"),
+    ("sd.uuid", "always"): ("sd/silver", "sd.uuid"),
+}
+"""What is blocked, and the field of it that cannot change."""
+DISOWNED = {
+    ("host.uuid", "always"): ("host/h2", "the agent at its address says that it is host"),
+    ("dc.uuid", "always"): ("host/h1", "it belongs to data center"),
+}
+"""What is blocked by hosts that say themselves that they are others', and their words."""
 PLACED = {"vm.cluster": Disruption.POWER_OFF}
 """What the guest feels of an example beside the edit itself: this one is stopped with it."""
-BESIDE = {"host.cluster": {"remove-network", "update-network", "create-network"}}
-"""Steps that a refused edit leads to all the same: a host gets the networks of its new cluster at once."""
 LARGER = {"vm.memory": {"vm.maxMemory"}, "vm.cpu.sockets": {"vm.cpu.maxSockets"}}
 """Fields that an example has to change as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What one edit led to."""
+    """What one edit led to. before, after, declared: the guest without what nobody declares; None while it is stopped."""
 
-    kinds: list[str]
-    blocked: list[str]
+    kinds: set[str]
+    blocked: tuple[Blocked, ...]
     pending: set[str]
     felt: Disruption
+    before: GuestConfig
+    after: GuestConfig | None
+    declared: GuestConfig
 
 
 def carry_edit(rule: FieldRule) -> Done:
@@ -234,18 +286,61 @@ def carry_edit(rule: FieldRule) -> Done:
     stage = make_stage(before)
     stage.converge(before, OPTIONS)
     mark_lives(stage.world)
-    had = lives(stage.world)
+    had, guest = lives(stage.world), guest_of(stage)
     plan = stage.plan(desired, OPTIONS).plan
 
     carry_out(stage.world, plan)
 
-    assert stage.plan(desired, OPTIONS).plan.steps == ()
+    end = stage.plan(desired, OPTIONS)
+    assert end.plan.steps == ()
     (uuid,) = had
-    pending = {one.field for each in plan.deferred for one in each.fields}
-    kinds = [step.kind for step in plan.steps]
+    assert guest is not None
     return Done(
-        kinds, [one.object for one in plan.blocked], pending, felt(had[uuid], lives(stage.world).get(uuid))
+        {step.kind for step in plan.steps},
+        plan.blocked,
+        {one.field for each in plan.deferred for one in each.fields},
+        felt(had[uuid], lives(stage.world).get(uuid)),
+        guest,
+        guest_of(stage),
+        declared_guest(desired, stage.plan(before, OPTIONS).observed, uuid),
     )
+
+
+def guest_of(stage: Stage) -> GuestConfig | None:
+    """What the one VM is made of, in the world itself."""
+    try:
+        return without_undeclared(stage.find_guest(VM)[1].config)
+    except KeyError:
+        return None
+
+
+def declared_guest(desired: Desired, observed: Observed, uuid: str) -> GuestConfig:
+    """What it is to be made of, with what its record has resolved."""
+    record = observed.vms[uuid].record
+    assert record is not None
+    images = {
+        name: one.image for name in desired.disks for one in observed.disks.values() if one.object == name
+    }
+    bridges = {name: network.bridge for name, network in desired.networks.items()}
+    identities = Identities({VM: uuid}, images)
+    return without_undeclared(
+        expected_guest(desired, observed, identities, desired.vms[VM], record, 0, bridges)
+    )
+
+
+def without_undeclared(config: GuestConfig) -> GuestConfig:
+    """The guest without run number and PCI addresses, which nobody declares, and what only placement looks at."""
+    nics = tuple(replace(nic, pci=None) for nic in config.nics)
+    return replace(config, run=0, nics=nics, memory=replace(config.memory, guaranteed_bytes=0))
+
+
+def expected_kinds(rule: FieldRule) -> set[str]:
+    """The steps of a row: a changed manifest of a VM is written into its record, unless nothing is done at all."""
+    key = (rule.field, rule.when)
+    recorded = (
+        rule.field.startswith("vm.") and rule.effect is not Effect.OBSERVE_ONLY and key not in UNRECORDED
+    )
+    return STEPS.get(key, set()) | ({"write-vm-record"} if recorded else set())
 
 
 def test_every_row_of_the_table_has_an_example_and_no_example_is_of_another_row():
@@ -254,23 +349,35 @@ def test_every_row_of_the_table_has_an_example_and_no_example_is_of_another_row(
 
 @pytest.mark.parametrize("rule", TABLE, ids=lambda rule: f"{rule.field} {rule.when}")
 def test_the_edit_has_the_effect_that_its_row_names(rule: FieldRule):
-    done = carry_edit(rule)
+    done, key = carry_edit(rule), (rule.field, rule.when)
 
+    assert done.kinds == expected_kinds(rule)
     if rule.effect is Effect.NEXT_START:
-        base_field = rule.field.replace("vm.disks.", f"vm.disks[{DISK}].").replace(
-            "vm.nics.", "vm.nics[eth0]."
-        )
-        assert base_field in done.pending
-        assert done.pending <= {base_field, *LARGER.get(rule.field, ())}
-        assert set(done.kinds) <= RECORDS
+        field = rule.field.replace("vm.disks.", f"vm.disks[{DISK}].").replace("vm.nics.", "vm.nics[eth0].")
+        assert {field} <= done.pending <= {field, *LARGER.get(rule.field, ())}
+        assert done.after == done.before
     elif rule.effect is Effect.REFUSE:
-        assert done.blocked
-        assert set(done.kinds) <= RECORDS | BESIDE.get(rule.field, set())
+        assert key in REFUSED or key in DISOWNED
+        if key in REFUSED:
+            found = [(one.object, change.field) for one in done.blocked for change in one.fields]
+            assert REFUSED[key] in found
+        else:
+            name, words = DISOWNED[key]
+            assert [words in one.reason for one in done.blocked if one.object == name] == [True]
+        assert done.after == done.before
     elif rule.effect is Effect.OBSERVE_ONLY:
-        assert done.kinds == []
+        assert done.after == done.before
     else:
-        assert done.blocked == []
+        assert done.blocked == ()
         assert done.pending == set()
+        assert done.after == (None if "stop-vm" in done.kinds else done.declared)
+
+
+def test_no_row_has_expectations_that_the_table_does_not_name():
+    effects = {(rule.field, rule.when): rule.effect for rule in TABLE}
+
+    assert {key for key in effects if effects[key] is Effect.REFUSE} == REFUSED.keys() | DISOWNED.keys()
+    assert effects.keys() >= STEPS.keys() | UNRECORDED
 
 
 @pytest.mark.parametrize("rule", TABLE, ids=lambda rule: f"{rule.field} {rule.when}")
