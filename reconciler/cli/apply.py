@@ -21,7 +21,7 @@ from reconciler.cli.failures import CommandError
 from reconciler.cli.files import read_file
 from reconciler.cli.fleet import controller_files, holder_name, open_fleet
 from reconciler.cli.home import find_home
-from reconciler.cli.loading import check_sizes, load_data_center
+from reconciler.cli.loading import find_oversized, load_data_center, show_problems
 from reconciler.cli.plan import DataCenterOption, PruneOption, status_of
 from reconciler.cli.progress import looking
 from reconciler.cli.secrets import SecretsOption, secrets_from
@@ -105,7 +105,7 @@ async def _apply(request: Request, store: Store, applier: Applier, options: Pass
             turn = await look_settled(estate)
         show_settled(turn.settled)
         fresh = turn.done
-        check_sizes(request.desired, fresh.reports, request.places)
+        show_problems(find_oversized(request.desired, fresh.reports, request.places))
         plan = request.plan or fresh.plan
         show_plan_text(plan)
         if plan.problems:

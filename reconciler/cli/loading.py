@@ -15,10 +15,11 @@ from reconciler.cli.failures import CommandError
 from reconciler.cli.files import read_file
 from reconciler.cli.statuses import Status
 from reconciler.desired.build import build_desired
-from reconciler.desired.fitting import HostCapacity, check_against_hosts
+from reconciler.desired.fitting import check_against_hosts
 from reconciler.desired.places import Places
 from reconciler.desired.read import read_paths
 from reconciler.model.desired import Desired
+from reconciler.model.fitting import HostCapacity
 from reconciler.model.reports import Reports
 from reconciler.problems import Problem, has_errors, sort_problems
 
@@ -90,8 +91,9 @@ def load_reports(path: str) -> Reports:
         ) from error
 
 
-def check_sizes(desired: Desired, reports: Reports, places: Places) -> None:
-    """Ends the command if a VM is larger than every host that may run it."""
+def find_oversized(desired: Desired, reports: Reports, places: Places | None = None) -> tuple[Problem, ...]:
+    """Problems of VMs that are larger than every host that may run them. They stop nothing but these VMs' own starts,
+    which the plan shows as blocked; here they have their file and line."""
     capacities = {
         one.host: HostCapacity(
             one.state.capabilities.memory_bytes, one.state.capabilities.cores, one.state.capabilities.threads
@@ -99,7 +101,4 @@ def check_sizes(desired: Desired, reports: Reports, places: Places) -> None:
         for one in reports.hosts
         if one.state is not None
     }
-    problems = check_against_hosts(desired, capacities, places)
-    show_problems(problems)
-    if has_errors(problems):
-        raise CommandError("nothing was planned", Status.ERROR)
+    return check_against_hosts(desired, capacities, places)

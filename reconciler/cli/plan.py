@@ -9,7 +9,7 @@ import typer
 
 from reconciler.cli.dumping import dump_pass
 from reconciler.cli.files import write_file
-from reconciler.cli.loading import check_sizes, load_data_center
+from reconciler.cli.loading import find_oversized, load_data_center, show_problems
 from reconciler.cli.passes import make_pass
 from reconciler.cli.secrets import SecretsOption, digests_here
 from reconciler.cli.signing import can_sign
@@ -88,7 +88,7 @@ def plan(
     digests = digests_here(desired, secrets)
     options = PassOptions(allow_prune=allow_prune, signs=can_sign(), secret_digests=digests)
     done = make_pass(desired, observed, options)
-    check_sizes(desired, done.reports, loaded.places)
+    show_problems(find_oversized(desired, done.reports, loaded.places))
     made = done.plan
     if dump is not None:
         dump_pass(dump, done)

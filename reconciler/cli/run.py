@@ -57,8 +57,8 @@ def run(
         raise typer.BadParameter(
             "the loop reads manifests again and again: name files or directories", param_hint="-f"
         )
-    log = TurnLog(_line)
     manifests = WatchedManifests(file, show_problems)
+    log = TurnLog(_line, lambda: manifests.places)
     if not manifests.read():
         raise CommandError("these manifests declare no data center that can be kept")
     files = controller_files(find_home())

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.failures import CommandError
-from reconciler.cli.loading import check_sizes, load_data_center, load_reports
+from reconciler.cli.loading import find_oversized, load_data_center, load_reports, show_problems
 from reconciler.cli.plan import DataCenterOption, PathsOption, PruneOption, status_of
 from reconciler.cli.progress import ApplyProgress, show_outcome
 from reconciler.cli.rehearsal import Rehearsal, check_events, guests_of, virtual_clock
 from reconciler.cli.statuses import Status
 from reconciler.cli.worlds import HostSize, found_world
+from reconciler.desired.places import Places
 from reconciler.execution.run import Watcher
 from reconciler.loop import Turn
 from reconciler.model.desired import Desired
@@ -55,22 +56,24 @@ def simulate(
     something is blocked, 4 if steps are left."""
     desired, loaded = load_data_center(file, data_center)
     reports = load_reports(observed) if observed else None
-    if reports is not None:
-        check_sizes(desired, reports, loaded.places)
     events = (*_what_if(desired, maintenance or [], fail or []), *_read_script(script))
     world = found_world(desired, _host_size(hosts), reports)
     typer.echo("all hosts are simulated; times are virtual", err=True)
     try:
         check_events(events)
-        return run_in_virtual_time(_simulate(desired, world, events, PassOptions(allow_prune=allow_prune)))
+        options = PassOptions(allow_prune=allow_prune)
+        return run_in_virtual_time(_simulate(desired, world, events, options, loaded.places))
     except ScriptError as error:
         raise CommandError(f"{script or 'what if'}: {error}") from error
 
 
-async def _simulate(desired: Desired, world: World, events: tuple[Event, ...], options: PassOptions) -> int:
+async def _simulate(
+    desired: Desired, world: World, events: tuple[Event, ...], options: PassOptions, places: Places
+) -> int:
     """Applies, lets the events happen, and tells the end."""
     rehearsal = Rehearsal(desired, world, Spectator(), options)
     turn = await rehearsal.converge()
+    show_problems(find_oversized(desired, turn.gathered.reports, places))
     if events:
         turn = await rehearsal.play(events)
     plan = turn.done.plan

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from reconciler.cli.loading import load_manifests
+from reconciler.desired.places import Places
 from reconciler.model.desired import Desired
 from reconciler.problems import Problem, has_errors
 
@@ -20,6 +21,8 @@ class WatchedManifests:
         self._complain = complain
         self._signature: Signature | None = None
         self._accepted: Mapping[str, Desired] = {}
+        self.places = Places(())
+        """Where the fields of the manifests stand that were accepted last."""
 
     def read(self) -> Mapping[str, Desired]:
         """Desired state by data center id, read anew if a file changed. Equal declarations stay the same value."""
@@ -29,6 +32,7 @@ class WatchedManifests:
             loaded = load_manifests(self._paths)
             self._complain(loaded.problems)
             if not has_errors(loaded.problems):
+                self.places = loaded.places
                 self._accepted = {
                     name: self._accepted[name] if self._accepted.get(name) == one else one
                     for name, one in loaded.desired.items()

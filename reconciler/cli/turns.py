@@ -3,6 +3,8 @@ failed, and what has become blocked or free since the turn before."""
 
 from collections.abc import Callable, Iterator
 
+from reconciler.cli.loading import find_oversized
+from reconciler.desired.places import Places
 from reconciler.loop import Turn
 from reconciler.model.outcome import ApplyOutcome, StepState
 from reconciler.model.plan import Plan
@@ -14,10 +16,13 @@ WRONG = (StepState.FAILED, StepState.UNKNOWN)
 
 
 class TurnLog:
-    """Remembers by data center what it has said, so that nothing is said twice. say: takes one line."""
+    """Remembers by data center what it has said, so that nothing is said twice. say: takes one line. places: where
+    declared fields stand now."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], places: Callable[[], Places] | None = None) -> None:
         self._say = say
+        self._places = places
+        self._oversized: dict[str, tuple[str, ...]] = {}
         self._blocked: dict[str, dict[str, str]] = {}
         self._silent: dict[str, dict[str, str]] = {}
         self._numbers: dict[str, int] = {}
@@ -29,7 +34,13 @@ class TurnLog:
         plan = turn.done.plan
         center = plan.data_center
         self._numbers[center] = self._numbers.get(center, 0) + 1
-        for line in (*self._hosts(turn), *self._settled(turn), *self._plan(turn, plan), *self._news(plan)):
+        for line in (
+            *self._hosts(turn),
+            *self._settled(turn),
+            *self._sizes(turn),
+            *self._plan(turn, plan),
+            *self._news(plan),
+        ):
             self._say(f"{center} pass {self._numbers[center]}: {line}")
 
     def _hosts(self, turn: Turn) -> Iterator[str]:
@@ -51,6 +62,16 @@ class TurnLog:
         """Steps of an earlier process."""
         for one in turn.settled:
             yield f"settled {one.step.step_id} of apply {one.step.apply_id}: {one.fate.outcome.state.value}"
+
+    def _sizes(self, turn: Turn) -> Iterator[str]:
+        """VMs that no host is large enough for."""
+        found = find_oversized(
+            turn.done.desired, turn.gathered.reports, self._places() if self._places else None
+        )
+        lines, center = tuple(map(str, found)), turn.done.plan.data_center
+        if lines != self._oversized.get(center, ()):
+            yield from lines
+        self._oversized[center] = lines
 
     def _plan(self, turn: Turn, plan: Plan) -> Iterator[str]:
         """The plan and its end, or why it was not applied."""

@@ -13,6 +13,7 @@ from reconciler.diffing.power import last_exit, power_of
 from reconciler.diffing.records import vm_record
 from reconciler.diffing.recovery import find_delay, protect, recovers
 from reconciler.diffing.running import diff_running, dropped, objection_to_disks, objection_to_power
+from reconciler.diffing.sizes import block_oversize
 from reconciler.model.change import Blocked, Change, Drift, Power, Reason, Verb
 from reconciler.model.desired import VirtualMachine
 from reconciler.model.intents import PAUSING, POWER, end_intents, is_as_asked, open_intent, pause_intent
@@ -145,7 +146,7 @@ def _start(context: DiffContext, vm: VirtualMachine, seen: VmObservation | None,
     """A start where placement found a host, else what kept it from finding one."""
     assignment = context.placement.assignments.get(vm.meta.id)
     if assignment is None or assignment.host is None:
-        return Blocked(
+        return block_oversize(context, vm) or Blocked(
             vm.meta.id,
             f"no host can run it: {dropped(assignment) if assignment else 'no host is up'}{_bound(vm, seen, assignment)}",
             f"`ostler explain {vm.meta.id}` shows each host and why it was dropped",

@@ -7,11 +7,12 @@ import sys
 import pytest
 
 from reconciler.desired.build import build_desired
-from reconciler.desired.fitting import HostCapacity, check_against_hosts
+from reconciler.desired.fitting import check_against_hosts
 from reconciler.desired.paths import format_path, parse_path
 from reconciler.desired.places import Places
 from reconciler.desired.read import read_paths
 from reconciler.model import desired as model
+from reconciler.model.fitting import HostCapacity
 from reconciler.model.identity import host_uuid, storage_uuid
 from reconciler.problems import Where
 
