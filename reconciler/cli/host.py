@@ -1,5 +1,6 @@
 """`ostler host`: what persons say about hosts."""
 
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import typer
@@ -10,8 +11,10 @@ from reconciler.cli.loading import load_data_center
 from reconciler.cli.observing import observe_now
 from reconciler.cli.plan import DataCenterOption, PathsOption
 from reconciler.cli.statuses import Status
-from reconciler.model.desired import Desired, Host
-from reconciler.model.reports import HostOffProof
+from reconciler.model.desired import Desired
+from reconciler.model.observed import HostObservation
+from reconciler.model.reports import HostOffProof, Reports, RunOnHost
+from reconciler.observing.assemble import assemble
 from reconciler.observing.proofs import find_open_runs
 
 app = typer.Typer(no_args_is_help=True, help="Hosts: confirm that one is off.")
@@ -35,7 +38,7 @@ def register(root: typer.Typer) -> None:
 
 @app.command("confirm-off")
 def confirm_off(
-    host: Annotated[str, typer.Argument(help="The host's name or id.")],
+    host: Annotated[str, typer.Argument(help="The host's name, id or uuid.")],
     file: PathsOption,
     data_center: DataCenterOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; you have looked.")] = False,
@@ -43,34 +46,48 @@ def confirm_off(
         str, typer.Option("--reference", help="Who looked, or a ticket; kept with the confirmation.")
     ] = "",
 ) -> int:
-    """Confirm that a silent host is off. It counts until the host answers again."""
+    """Confirm that a silent host is off, also one that no manifest declares any more. It counts until the host answers
+    again, or is seen to have run a VM since."""
     desired, _ = load_data_center(file, data_center)
-    declared = _find(desired, host)
     reports = observe_now(desired)
-    report = next(one for one in reports.hosts if one.host == declared.meta.id)
-    if report.status != "silent":
-        raise CommandError(f"{declared.meta.id} {NOT_SILENT[report.status]}", Status.REFUSED)
-    typer.echo(WARNING.format(host=declared.meta.id, address=declared.address), err=True)
-    if not yes and not _agreed(declared.meta.id):
-        raise CommandError("nothing was confirmed", Status.REFUSED)
     center = desired.data_center.uuid
-    runs = find_open_runs(center, reports.storage).get(declared.uuid, frozenset())
+    open_runs = find_open_runs(center, reports.storage)
+    known = _known_hosts(desired, reports, open_runs)
+    found = _find(known, host)
+    if found.status != "silent":
+        raise CommandError(f"{found.id} {NOT_SILENT[found.status]}", Status.REFUSED)
+    declared = desired.hosts.get(found.id)
+    address = declared.address if declared else "no manifest declares it"
+    typer.echo(WARNING.format(host=found.id, address=address), err=True)
+    if not yes and not _agreed(found.id):
+        raise CommandError("nothing was confirmed", Status.REFUSED)
+    runs = tuple(sorted(open_runs.get(found.uuid, ())))
     with opened_store() as store:
-        proof = HostOffProof(declared.uuid, "confirmed", tuple(sorted(runs)), reference)
-        store.confirmations.add(center, proof)
+        store.confirmations.add(center, HostOffProof(found.uuid, "confirmed", runs, reference))
     typer.echo(
-        f"{declared.meta.id} counts as off until it answers again, or a record shows that it has run a VM since; "
+        f"{found.id} counts as off until it answers again, or a record shows that it has run a VM since; "
         f"{len({one.vm for one in runs})} VM(s) may have run there; next: ostler plan",
         err=True,
     )
     return Status.DONE
 
 
-def _find(desired: Desired, name: str) -> Host:
-    """A declared host by name or id."""
-    found = desired.hosts.get(name) or desired.hosts.get(f"host/{name}")
+def _known_hosts(
+    desired: Desired, reports: Reports, open_runs: Mapping[str, Collection[RunOnHost]]
+) -> dict[str, HostObservation]:
+    """Every host that may run VMs, by id: declared, with a host id in the pool, or named by an open run."""
+    hosts = assemble(desired, reports).hosts
+    seen = {one.uuid for one in hosts.values()}
+    named = (HostObservation(f"host/{uuid}", uuid, "silent") for uuid in open_runs if uuid not in seen)
+    return {**hosts, **{one.id: one for one in named}}
+
+
+def _find(hosts: Mapping[str, HostObservation], name: str) -> HostObservation:
+    """A host by name, id or uuid."""
+    by_uuid = {one.uuid: one for one in hosts.values()}
+    found = hosts.get(name) or hosts.get(f"host/{name}") or by_uuid.get(name.removeprefix("host/"))
     if found is None:
-        raise CommandError(f"no host {name} is declared; there is {', '.join(desired.hosts) or 'none'}")
+        raise CommandError(f"nothing knows a host {name}; there is {', '.join(sorted(hosts)) or 'none'}")
     return found
 
 

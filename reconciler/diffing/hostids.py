@@ -44,7 +44,7 @@ def objection_to_connecting(context: DiffContext, host: Host) -> Blocked | Defer
             name,
             f"all {MAX_HOST_ID} host ids are taken by {_name_holders(context)}",
             "take the manifests of hosts away that are gone for good, and confirm that each is off: "
-            "`ostler host confirm-off`; their ids are given back",
+            "`ostler host confirm-off HOST`; their ids are given back",
         )
     remembering = {seen.id for seen, state in context.answering_hosts() if state.host_id is not None}
     if name in remembering:

@@ -1,5 +1,8 @@
 """`ostler host confirm-off`: which hosts it takes a person's word for, and what the word covers."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.cli.conftest import Desk
@@ -52,3 +55,40 @@ def test_a_word_counts_no_more_once_the_host_has_run_a_vm_unseen(applied: Desk) 
     assert "it is not known whether it runs" in planned.out
     assert confirm(applied, host) == 0
     assert "start" in applied("plan", "-f").out
+
+
+def test_what_a_plan_says_of_a_host_without_manifest_can_be_typed_as_it_stands(applied: Desk) -> None:
+    gone = str(applied.where("vm/web-1"))
+    uuid = applied.world.hosts[gone].uuid
+    applied.world.power_off(gone)
+    (applied.manifests / f"{gone[5:]}.yaml").unlink()
+    planned = applied("plan", "-f")
+    (command,) = set(re.findall(r"`ostler (host confirm-off [^`]*)`", planned.out))
+    assert command == f"host confirm-off host/{uuid}"
+
+    assert applied(*command.split(), "-f", "--yes").status == 0
+
+    applied("apply", "-f", "--yes")
+    assert applied.where("vm/web-1") is not None
+
+
+def test_a_host_that_only_a_record_names_can_be_confirmed_off(applied: Desk) -> None:
+    gone = str(applied.where("vm/web-1"))
+    uuid = applied.world.hosts[gone].uuid
+    for domain in applied.world.storage.values():
+        assert domain.pool is not None
+        left = {one: number for one, number in domain.pool.host_ids.items() if one != uuid}
+        domain.pool = replace(domain.pool, host_ids=left)
+    applied.world.power_off(gone)
+    (applied.manifests / f"{gone[5:]}.yaml").unlink()
+
+    assert confirm(applied, uuid) == 0
+    assert "start" in applied("plan", "-f").out
+
+
+@pytest.mark.parametrize("name", ["h9", "host/h9", "4dad48a1-6354-5eb4-bf59-a0354bc45569", ""])
+def test_a_host_that_nothing_knows_cannot_be_confirmed_off(applied: Desk, name: str) -> None:
+    result = applied("host", "confirm-off", name, "-f", "--yes")
+
+    assert result.status == 1
+    assert "host/h1, host/h2" in result.err
