@@ -1,4 +1,5 @@
-"""Scheduling policies: filters in order, weights with factors."""
+"""Scheduling policies: filters in order, weights with factors. The files of policies/scheduling say the same for people;
+a test holds the two together."""
 
 from dataclasses import dataclass
 
