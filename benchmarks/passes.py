@@ -3,6 +3,7 @@
 One process a size, so that memory is of one size and nothing of a smaller one is left in the way.
 """
 
+import cProfile
 import gc
 import json
 import math
@@ -44,6 +45,15 @@ def median_s(work: Callable[[], object], rounds: int = ROUNDS) -> float:
         taken.append(time.process_time() - begin)
         gc.enable()
     return statistics.median(taken)
+
+
+def count_calls(work: Callable[[], object]) -> float:
+    """Function calls in thousands: work that no cache and no other process makes larger or smaller."""
+    profile = cProfile.Profile()
+    profile.enable()
+    work()
+    profile.disable()
+    return sum(entry.callcount for entry in profile.getstats()) / 1000
 
 
 def change_vms(desired: Desired, count: int) -> Desired:
@@ -101,6 +111,9 @@ def measure(hosts: int, vms: int) -> dict[str, float]:
         "pass, 1 % of the VMs changed": median_s(lambda: run_pass(percent, reports)),
         "pass, one VM changed, previous in hand": median_s(lambda: run_pass(one, reports, steady)),
         "pass, first of all (once)": first_s,
+        "calls/1000, nothing to do": count_calls(lambda: run_pass(desired, reports)),
+        "calls/1000, 1 % changed": count_calls(lambda: run_pass(percent, reports)),
+        "calls/1000, one changed, previous": count_calls(lambda: run_pass(one, reports, steady)),
     }
     gc.unfreeze()
     return results
