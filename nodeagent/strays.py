@@ -2,7 +2,7 @@
 
 A guest whose record shows an open run that names only other hosts is destroyed: it is a second life of its VM. The
 source of a finished migration narrows the record to where the guest is. An exit is forgotten once the record has
-it. An adopted guest gets its label. Every judgement that ends or narrows something is made twice, some seconds apart.
+it. An adopted guest gets its label. One that halted for want of space goes on (`resuming`). Every judgement that ends or narrows something is made twice, some seconds apart.
 """
 
 import logging
@@ -13,13 +13,14 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Literal
 
-from nodeagent.facts.guests import Guests
+from nodeagent.facts.guests import Guests, GuestsSeen
 from nodeagent.formats.vmrecords import read_vm_record
 from nodeagent.guestxml.metadata import GuestMetadata, metadata_xml
 from nodeagent.host import Host
 from nodeagent.operations.contract import OperationError
 from nodeagent.operations.vm_living import living_config, relabel_config
 from nodeagent.operations.vm_places import open_record, prepare_directory
+from nodeagent.resuming import Resuming
 from nodeagent.wire.facts import ExitFacts, GuestFacts
 from nodeagent.wire.records import Run, VmRecord
 
@@ -102,6 +103,7 @@ class Strays:
     def __init__(self, host: Host, guests: Guests) -> None:
         self._host = host
         self._guests = guests
+        self._resuming = Resuming(host, host.storage.facts)
         self._stopping = Event()
 
     def start(self) -> None:
@@ -125,19 +127,20 @@ class Strays:
 
     def look(self, pause: Callable[[], object]) -> None:
         """Judge every guest and exit, and after `pause` again those of whom something follows. Raises OperationError."""
-        first = self._judge()
+        seen = self._guests.collect()
+        self._resuming.look(seen.guests, self._master())
+        first = self._judge(seen)
         if not first:
             return
         pause()
-        second = self._judge()
+        second = self._judge(self._guests.collect())
         for vm, judgement in first.items():
             if second.get(vm) == judgement:
                 self._act(vm, judgement)
 
-    def _judge(self) -> dict[str, Judgement]:
+    def _judge(self, seen: GuestsSeen) -> dict[str, Judgement]:
         """Judgements other than to keep, by VM; none without a readable master domain or a complete look."""
         master = self._master()
-        seen = self._guests.collect()
         if master is None or not seen.complete:
             return {}
         judgements = {}

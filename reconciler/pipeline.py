@@ -10,7 +10,7 @@ from reconciler.diffing.identity import resolve_identities
 from reconciler.diffing.power import power_of
 from reconciler.diffing.purges import find_wrong_clocks
 from reconciler.diffing.secrets import find_uncompared_secrets
-from reconciler.diffing.space import find_low_space
+from reconciler.diffing.space import find_halted_guests, find_low_space
 from reconciler.model.change import Blocked, Change, Changes, Deferred, Drift, Identities, Power
 from reconciler.model.desired import Desired, Disk, VirtualMachine
 from reconciler.model.intents import add_intent
@@ -81,6 +81,7 @@ def run_pass(
     alerts = (
         *unsigned,
         *find_low_space(desired, known),
+        *find_halted_guests(desired, known),
         *find_wrong_clocks(desired, known),
         *find_uncompared_secrets(desired, known, identities, options.secret_digests),
         *find_failing_restarts(changes, options.failing),

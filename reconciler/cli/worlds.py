@@ -93,7 +93,13 @@ def _guest(facts: GuestFacts) -> SimulatedGuest:
     config = facts.config or _stranger(facts)
     state = "running" if facts.state in ("unknown", "shutting-down", "crashed") else facts.state
     return SimulatedGuest(
-        config, 0, state, facts.managed, facts.persistent, applied_secrets=facts.applied_secrets
+        config,
+        0,
+        state,
+        facts.managed,
+        facts.persistent,
+        applied_secrets=facts.applied_secrets,
+        pause_reason=facts.pause_reason,
     )
 
 

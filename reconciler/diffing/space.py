@@ -1,4 +1,6 @@
-"""Storage domains that run out of room, as oVirt's low space warning has it. Called by the pipeline."""
+"""Storage domains that run out of room, as oVirt's low space warning has it, and the guests that stand still for it.
+Called by the pipeline.
+"""
 
 from collections.abc import Iterator
 
@@ -6,6 +8,9 @@ from reconciler.model.change import Alert
 from reconciler.model.desired import Desired, StorageDomain
 from reconciler.model.observed import Observed
 from reconciler.model.quantities import format_bytes
+
+NO_SPACE = "io-error"
+"""Why a guest is paused whose write found no space: QEMU halts it, and repeats the write when it goes on."""
 
 
 def find_low_space(desired: Desired, observed: Observed) -> Iterator[Alert]:
@@ -17,6 +22,23 @@ def find_low_space(desired: Desired, observed: Observed) -> Iterator[Alert]:
                 f"less than {domain.warning_space_percent} % of its space is free (warningSpacePercent)",
                 f"extend it, or remove disks; below {format_bytes(domain.critical_space_bytes)} (criticalSpace) none is made or grown",
             )
+
+
+def find_halted_guests(desired: Desired, observed: Observed) -> Iterator[Alert]:
+    """VMs that QEMU halted because a write found no space, by uuid; their hosts let them go on once there is some."""
+    names = {domain.uuid: name for name, domain in desired.storage_domains.items()}
+    for seen in observed.vms.values():
+        guest = next((one for one in seen.guests if one.facts.pause_reason == NO_SPACE), None)
+        if guest is None or seen.object is None or guest.facts.state != "paused":
+            continue
+        disks = guest.facts.config.disks if guest.facts.config else ()
+        domains = sorted({names.get(one.storage_domain, f"sd/{one.storage_domain}") for one in disks})
+        yield Alert(
+            seen.object,
+            f"it stands still on {guest.host}: a write to its disks found no space (io-error)",
+            f"make space on {' or '.join(domains) or 'its storage'}, and it goes on by itself; if it does not, look at the "
+            f"storage from {guest.host}, then `ostler vm resume {seen.object}`",
+        )
 
 
 def is_low(domain: StorageDomain, observed: Observed) -> bool:

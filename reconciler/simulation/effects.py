@@ -234,7 +234,8 @@ def _pause(_world: World, host: SimulatedHost, args: PauseVm, _key: str) -> Outp
 
 
 def _resume(_world: World, host: SimulatedHost, args: ResumeVm, _key: str) -> Outputs:
-    home_guest(host, args.vm).state = "running"
+    guest = home_guest(host, args.vm)
+    guest.state, guest.pause_reason = "running", ""
     return {}
 
 

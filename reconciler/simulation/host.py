@@ -48,6 +48,7 @@ class SimulatedGuest:
     persistent: bool = False
     gaps: tuple[str, ...] = ()
     applied_secrets: tuple[tuple[str, str], ...] = ()
+    pause_reason: str = ""
 
 
 @dataclass(slots=True)
@@ -232,4 +233,5 @@ def _guest_facts(guest: SimulatedGuest) -> GuestFacts:
         vnc_port=5900 if config.vnc else None,
         gaps=guest.gaps,
         applied_secrets=guest.applied_secrets,
+        pause_reason=guest.pause_reason,
     )

@@ -145,6 +145,12 @@ def _fill(stage: Stage, desired: Desired, domain: str, left: str) -> None:
     place.volumes[image] = VolumeFacts(image, made_up_uuid("volume"), "raw", "preallocated", taken, taken)
 
 
+def _halt(stage: Stage, _desired: Desired, vm: str) -> None:
+    """QEMU finds no space for a write of the guest."""
+    _, guest = stage.find_guest(vm)
+    guest.state, guest.pause_reason = "paused", "io-error"
+
+
 def _unreadable(stage: Stage, desired: Desired, domain: str) -> None:
     stage.unread.add(_domain(desired, domain))
 
@@ -307,6 +313,7 @@ EVENTS: dict[str, Callable[..., None]] = {
     "resize": _resize,
     "unreadable": _unreadable,
     "fill": _fill,
+    "halt": _halt,
     "bridge": _bridge,
     "unplug-bridge": _unplug_bridge,
     "stranger": _stranger,
