@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 CASE ?=
+SOURCES := reconciler nodeagent tests benchmarks scripts
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -17,9 +18,10 @@ test: setup check ## all tests
 	$(PYTHON) -m pytest tests/lab -n 2 --dist loadfile -q || $(PYTHON) -m pytest tests/lab -q --last-failed --last-failed-no-failures none
 
 check: setup ## format, lint, types, imports, generated files, links
-	.venv/bin/ruff format --check reconciler nodeagent tests
-	.venv/bin/ruff check reconciler nodeagent tests
+	.venv/bin/ruff format --check $(SOURCES)
+	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/mypy
+	.venv/bin/mypy scripts/*.py
 	.venv/bin/lint-imports --no-logo
 	$(PYTHON) scripts/check_generated.py
 
@@ -36,8 +38,8 @@ docs: ## generated pages: the plan's schema, the agent's API, the manifests' ref
 	$(PYTHON) scripts/check_generated.py --write
 
 fmt: ## format
-	.venv/bin/ruff format reconciler nodeagent tests
-	.venv/bin/ruff check --fix reconciler nodeagent tests
+	.venv/bin/ruff format $(SOURCES)
+	.venv/bin/ruff check --fix $(SOURCES)
 
 bench: setup ## docs/performance.md's numbers on this machine
 	$(PYTHON) -m benchmarks

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmarks.room import cpu_by_program, libvirt_uri, machine_room
+from benchmarks.room import cpu_by_program, cpu_since, libvirt_uri, machine_room
 from reconciler.execution.run import RunLimits
 from reconciler.lab.services import start_agent, stop_agent
 from tests.lab.apply_estate import Estate
@@ -85,7 +85,7 @@ class Turn:
     """One side's work. wall: seconds on the clock. cpu: seconds by program; `command` is what was started for it."""
 
     wall: float
-    cpu: Counter[str]
+    cpu: dict[str, float]
 
     @property
     def own(self) -> float:
@@ -103,9 +103,8 @@ def take_turn(estate: Estate, work: Callable[[], object]) -> Turn:
     before, begin = cpu_by_program(estate), time.monotonic()
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     work()
-    wall, used = time.monotonic() - begin, cpu_by_program(estate)
+    wall, used = time.monotonic() - begin, cpu_since(before, estate)
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used.subtract(before)
     used["command"] = ended.ru_utime + ended.ru_stime - children.ru_utime - children.ru_stime
     found = running(estate)
     assert found == VMS, f"{found} of {VMS} guests run; is the machine too busy to measure?"
@@ -125,7 +124,7 @@ def main() -> None:
             declare_vms(estate, turn)
             ours.append(take_turn(estate, lambda: apply(estate)))
             job = plain_job(estate, template)
-            plain.append(take_turn(estate, lambda job=job: run_plain(job)))
+            plain.append(take_turn(estate, partial(run_plain, job)))
     print(f"apply of {VMS} VMs on 2 hosts, medians of {ROUNDS} turns")
     print(f"  {'':24}{'seconds':>10}{'CPU seconds without guests':>30}   each turn")
     for name, turns in (("ostler apply", ours), ("plain libvirt script", plain)):
@@ -134,7 +133,8 @@ def main() -> None:
         )
         each = " ".join(f"{one.wall:.2f}" for one in turns)
         print(f"  {name:24}{wall:>10.2f}{own:>30.2f}   {each}")
-        print(f"    {', '.join(f'{program} {taken:.2f}' for program, taken in turns[-1].cpu.most_common(6))}")
+        most = sorted(turns[-1].cpu.items(), key=lambda one: -one[1])[:6]
+        print(f"    {', '.join(f'{program} {taken:.2f}' for program, taken in most)}")
     ratio = statistics.median(one.wall for one in ours) / statistics.median(one.wall for one in plain)
     print(f"  ratio {ratio:.2f} (wanted: at most 1.3)")
 

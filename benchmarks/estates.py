@@ -98,10 +98,14 @@ def empty_world(desired: Desired) -> tuple[World, Reports]:
     return world, run_in_virtual_time(_observe(world, desired))
 
 
+def _unchecked(self: World) -> None:
+    """Nothing is looked at."""
+
+
 def carry_out(world: World, desired: Desired, plan: Plan) -> Reports:
     """What all agents report once the first plan was carried out."""
     assert plan.steps and not plan.blocked, plan.blocked[:3]
-    World.check = lambda _self: None  # type: ignore[method-assign]  # looks at every guest after every step
+    World.check = _unchecked  # type: ignore[method-assign]  # it looks at every guest after every step
     for step in plan.steps:
         arguments = convert(dict(step.args), ARGUMENTS[step.kind])
         assert not isinstance(arguments, MigrateVm)

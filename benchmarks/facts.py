@@ -17,7 +17,7 @@ from typing import Any
 import libvirt
 
 from benchmarks.apply import apply, same_guest
-from benchmarks.room import cpu_by_program, libvirt_uri, machine_room
+from benchmarks.room import cpu_by_program, cpu_since, libvirt_uri, machine_room
 from nodeagent.wire.facts import HostState
 from reconciler.agentlink.https import connect_fleet
 from reconciler.agentlink.protocol import AgentLink
@@ -105,8 +105,7 @@ async def measure(estate: Estate, agent: AgentLink, link: Any, guests: list[str]
         assert state is not None
         assert states(state)[guests[number // 2]] == ("paused" if number % 2 else "running")
         assert len(state.guests) == GUESTS, len(state.guests)
-    used = cpu_by_program(estate)
-    used.subtract(before)
+    used = cpu_since(before, estate)
     agents = next(taken for program, taken in used.items() if program.startswith("ostler-agent"))
     return Cost(agents / CHANGES, used["libvirtd"] / CHANGES, statistics.median(answered))
 

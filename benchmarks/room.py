@@ -41,7 +41,7 @@ def libvirt_uri(estate: Estate, host: str) -> str:
     return f"qemu:///system?socket=/proc/{init.pid}/root/run/libvirt/libvirt-sock"
 
 
-def cpu_by_program(estate: Estate) -> Counter[str]:
+def cpu_by_program(estate: Estate) -> dict[str, float]:
     """CPU seconds that the living processes of all lab hosts have used so far, by program: agents, libvirtds, guests."""
     spaces = {Path(f"/proc/{init.pid}/ns/pid").readlink() for host in estate.lab.hosts
               if (init := host_init(estate.lab, host.name)) is not None}  # fmt: skip
@@ -50,7 +50,12 @@ def cpu_by_program(estate: Estate) -> Counter[str]:
         try:
             if (process / "ns/pid").readlink() in spaces:
                 program, _, rest = (process / "stat").read_text().partition("(")[2].rpartition(")")
-                used[program] += sum(map(int, rest.split()[11:15])) / os.sysconf("SC_CLK_TCK")
+                used[program] += sum(map(int, rest.split()[11:15]))
         except OSError:
             continue  # it has ended meanwhile
-    return used
+    return {program: ticks / os.sysconf("SC_CLK_TCK") for program, ticks in used.items()}
+
+
+def cpu_since(before: dict[str, float], estate: Estate) -> dict[str, float]:
+    """CPU seconds by program since an earlier look."""
+    return {name: seconds - before.get(name, 0.0) for name, seconds in cpu_by_program(estate).items()}
