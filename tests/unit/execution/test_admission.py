@@ -10,9 +10,16 @@ from nodeagent.wire.orders import Evidence, Expectation
 from nodeagent.wire.records import VmRecord
 from nodeagent.wire.version import Format
 from reconciler.execution.admission import Fresh, refuse_plan
-from reconciler.execution.locks import locked_by_journal, locked_by_orders, locked_by_plan, locked_steps
+from reconciler.execution.locks import locked_by_journal, locked_by_orders, locked_by_results
 from reconciler.model.change import Disruption
-from reconciler.model.observed import HostObservation, Observed, OpenOrder, Presence, VmObservation
+from reconciler.model.observed import (
+    HostObservation,
+    Observed,
+    OpenOrder,
+    OutdatedFacts,
+    Presence,
+    VmObservation,
+)
 from reconciler.model.plan import Basis, Plan
 from reconciler.store.journal import BegunStep
 from tests.fakes.fleet import DATA_CENTER, uuid_of
@@ -241,14 +248,19 @@ def test_every_objection_is_told_with_what_to_do() -> None:
     assert all(str(one).endswith(one.action) and one.action for one in objections)
 
 
-def test_objects_are_locked_by_plans_journals_and_ledgers() -> None:
-    plan = make_plan(make_step("1"), make_step("2", "1"))
+def test_objects_are_locked_by_journals_ledgers_and_results_not_seen_yet() -> None:
     begun = BegunStep("a1", "vm/3#start", "a1/vm/3#start", "host/h1", "vm/3", "start-vm", DATA_CENTER)
     locked = {
-        **locked_by_plan(plan, {"vm/1#resume"}, "a1"),
         **locked_by_journal([begun]),
         **locked_by_orders({"vm/4": OpenOrder("host/h2", "b/vm/4#stop", "stop-vm", "vm/4", "running")}),
+        **locked_by_results({"vm/5": OutdatedFacts("host/h1", 3, 5)}),
     }
+    plan = plan_of(*(make_step(str(number)) for number in (2, 3, 4, 5)))
 
-    assert list(locked) == ["vm/2", "vm/3", "vm/4"]
-    assert list(locked_steps(plan.steps, locked)) == ["vm/2#resume"]
+    objections = refuse_plan(plan, fresh(locked=locked))
+
+    assert sorted(one.summary.split(":")[0] for one in objections if one.reason == "locked") == [
+        "vm/3",
+        "vm/4",
+        "vm/5",
+    ]
