@@ -10,6 +10,7 @@ import pytest
 from reconciler.diffing.fields import TABLE
 from reconciler.lab.model import GUEST_INSIDE
 from tests.lab.apply_estate import MIB, Estate
+from tests.lab.monitor_events import Felt, listening
 
 QUIET, SEEN, PENDING, REFUSED, MOVES, POWER = "quiet", "seen", "pending", "refused", "moves", "power"
 ROWS = {
@@ -87,11 +88,13 @@ def test_what_only_placement_and_people_read_changes_nothing_in_the_guest(estate
     )  # fmt: skip
     estate.change("disk/data", name="Data of everybody", description="kept in its record")
     assert kinds(estate) <= {"write-vm-record", "write-disk-record"}
-    estate.apply()
-    estate.assert_undisturbed("vm/full", before)
-    estate.change("vm/full", restartPolicy=None, placement=None)
-    estate.apply()
-    estate.assert_undisturbed("vm/full", before)
+    with listening(estate, "vm/full") as events:
+        estate.apply()
+        estate.assert_undisturbed("vm/full", before)
+        estate.change("vm/full", restartPolicy=None, placement=None)
+        estate.apply()
+        estate.assert_undisturbed("vm/full", before)
+        assert events.felt("vm/full") == {}
     estate.assert_settled()
 
 
@@ -162,9 +165,11 @@ def test_what_is_fixed_while_a_guest_runs_waits_for_its_next_start_and_is_there_
     pending = {field for (field, _when), kind in ROWS.items() if kind == PENDING}
     assert waiting["vm/mute"] == {"vm.serial", "vm.cpu.threads"}, shown
     assert {bare(field) for field in waiting["vm/full"]} == pending - waiting["vm/mute"], shown
-    estate.apply()
-    for vm, seen in before.items():
-        estate.assert_undisturbed(vm, seen)
+    with listening(estate, *before) as events:
+        estate.apply()
+        for vm, seen in before.items():
+            estate.assert_undisturbed(vm, seen)
+            assert events.felt(vm) == {}
     assert {one.object for one in estate.plan()[0].deferred} == {"vm/full", "vm/mute"}
 
     for vm in before:
@@ -174,9 +179,21 @@ def test_what_is_fixed_while_a_guest_runs_waits_for_its_next_start_and_is_there_
     assert {(step.object, step.disruption.value) for step in restarts} == {
         ("vm/full", "restart"), ("vm/mute", "restart"),
     }, shown  # fmt: skip
-    estate.apply()
+    with listening(estate, *before) as events:
+        estate.apply()
+        for vm, seen in before.items():
+            assert_restarted(events.felt(vm), seen.host)
     estate.assert_settled()
     assert_new_guest(estate, before["vm/full"].boot)
+
+
+def assert_restarted(felt: Felt, host: str) -> None:
+    """The guest ended once and another began, on the same host."""
+    assert felt.keys() == {host}
+    names = felt[host]
+    assert names.count("SHUTDOWN") == 1, names
+    assert "RESET" not in names
+    assert names[-1] == "RESUME", names
 
 
 def bare(field: str) -> str:
@@ -210,12 +227,23 @@ def test_a_vm_moves_to_its_hosts_while_it_runs_and_to_its_cluster_while_it_is_st
     estate.change(vm, placement={"hosts": ["h2"]})
     plan, shown = estate.plan()
     assert [step.disruption for step in plan.steps if step.kind == "migrate-vm"] == ["live-migrate"], shown
-    estate.apply()
-    estate.assert_undisturbed(vm, before, moved=True)
+    with listening(estate, vm) as events:
+        estate.apply()
+        now = estate.assert_undisturbed(vm, before, moved=True)
+        assert_moved(events.felt(vm), before.host, now.host)
 
-    estate.change(vm, runPolicy="Stopped", placement=None)
-    estate.apply()
+        estate.change(vm, runPolicy="Stopped", placement=None)
+        estate.apply()
+        assert "RESET" not in events.ended(vm, now.host)
     estate.change(vm, runPolicy=None, cluster="edge")
     estate.apply()
     assert estate.homes(vm) == ["h3"]
     estate.assert_settled()
+
+
+def assert_moved(felt: Felt, source: str, destination: str) -> None:
+    """It stopped here and went on there, once; an emulated guest stands still meanwhile, so it stops before the end."""
+    assert felt.keys() == {source, destination}, felt
+    assert set(felt[source]) <= {"STOP", "SHUTDOWN"}, felt
+    assert felt[source].count("STOP") == 1, felt
+    assert felt[destination] == ["RESUME"], felt

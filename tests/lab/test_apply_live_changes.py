@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.lab.guestlog import GuestReport
 from tests.lab.apply_estate import MIB, Estate, Seen
+from tests.lab.monitor_events import listening
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +90,11 @@ def test_the_running_guest_sees_the_change(estate: Estate, vm: str, case: str) -
     plan, shown = estate.plan()
     assert {step.kind for step in plan.steps} - {"write-vm-record"} == kinds, shown
     assert {step.disruption for step in plan.steps} == {"none"}, shown
-    apply(estate)
-    estate.report(vm, accept)
-    estate.assert_undisturbed(vm, before)
+    with listening(estate, vm) as events:
+        apply(estate)
+        estate.report(vm, accept)
+        estate.assert_undisturbed(vm, before)
+        assert events.felt(vm) == {}
     estate.assert_settled()
     record, declared = estate.record(vm), estate.documents[vm]["spec"]
     assert record.pci.keys() == record.macs.keys(), "every card has its address for good"
@@ -100,19 +103,21 @@ def test_the_running_guest_sees_the_change(estate: Estate, vm: str, case: str) -
 
 def test_a_cable_is_pulled_and_plugged_into_another_network(estate: Estate, vm: str) -> None:
     before = estate.see(vm)
-    estate.change(vm, nics=nics(link="down"))
-    apply(estate)
-    estate.report(vm, lambda seen: seen.nics[mac(estate, vm)][0] is False)
+    with listening(estate, vm) as events:
+        estate.change(vm, nics=nics(link="down"))
+        apply(estate)
+        estate.report(vm, lambda seen: seen.nics[mac(estate, vm)][0] is False)
 
-    estate.change(vm, nics=nics(network="dmz"))
-    apply(estate)
-    estate.report(vm, lambda seen: seen.nics[mac(estate, vm)][0] is True)
-    assert bridge_of(estate, vm) == "dmz"
+        estate.change(vm, nics=nics(network="dmz"))
+        apply(estate)
+        estate.report(vm, lambda seen: seen.nics[mac(estate, vm)][0] is True)
+        assert bridge_of(estate, vm) == "dmz"
 
-    estate.change(vm, nics=nics())
-    apply(estate)
-    assert bridge_of(estate, vm) == "lan"
-    estate.assert_undisturbed(vm, before)
+        estate.change(vm, nics=nics())
+        apply(estate)
+        assert bridge_of(estate, vm) == "lan"
+        estate.assert_undisturbed(vm, before)
+        assert events.felt(vm) == {}
     estate.assert_settled()
 
 
@@ -127,11 +132,13 @@ def test_a_new_password_holds_for_the_next_connection_and_is_shown_nowhere(estat
     estate.change(vm, vnc={"password": {"secret": "console", "key": "second"}})
     refused = estate.ostler("apply", "-f", str(estate.write()), "--yes")
     assert refused.status != 0, "without --secrets it cannot be read"
-    done = estate.ostler(
-        "apply", "-f", str(estate.write()), "--yes", "--secrets", str(estate.directory / "secrets")
-    )
-    assert done.status == 0, done
-    estate.assert_undisturbed(vm, before)
+    with listening(estate, vm) as events:
+        done = estate.ostler(
+            "apply", "-f", str(estate.write()), "--yes", "--secrets", str(estate.directory / "secrets")
+        )
+        assert done.status == 0, done
+        estate.assert_undisturbed(vm, before)
+        assert events.felt(vm) == {}
     estate.assert_settled()
     assert "secondpw" not in done.out + done.err
     assert not places_of("secondpw", [estate.home, *(host.root / "var" for host in estate.lab.hosts)])
