@@ -7,6 +7,8 @@ import typer
 
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.failures import CommandError
+from reconciler.cli.loading import load_manifests, show_problems
+from reconciler.cli.nearness import declared_ids, did_you_mean
 from reconciler.cli.output import ListFormat, ListOption, print_rows
 from reconciler.cli.statuses import Status
 from reconciler.model.names import KINDS
@@ -16,6 +18,8 @@ from reconciler.store.memories import ANYWHERE
 from reconciler.store.store import Store
 
 NAMES = {EVERYTHING: "everything"}
+RECENT = 10_000
+"""Events of the history in which an object is looked for."""
 IdArgument = Annotated[
     str | None, typer.Argument(metavar="ID", help="A data center or object: dc/main, vm/web-1, host/h1 …")
 ]
@@ -39,6 +43,9 @@ def pause(
     everything: AllOption = False,
     data_center: CenterOption = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; every plan shows it.")] = "",
+    file: Annotated[
+        list[str] | None, typer.Option("--file", "-f", help="Manifests in which the ID has to be declared.")
+    ] = None,
     output: ListOption = ListFormat.TABLE,
 ) -> int:
     """Plan nothing for an object, a data center or everything until it is resumed. Without arguments, list what is
@@ -48,6 +55,8 @@ def pause(
             _list_pauses(store, output)
             return Status.DONE
         scope = _scope(identifier, everything=everything)
+        if scope != EVERYTHING:
+            _check_known(store, scope, file)
         center = _center_to_pause(store.centers.all(), scope, data_center)
         store.pauses.pause(center, scope, reason or "no reason given")
         store.history.add(scope, "Paused", reason or "no reason given")
@@ -132,6 +141,23 @@ def _scope(identifier: str | None, *, everything: bool) -> str:
         known = ", ".join(f"{one}/…" for one in KINDS)
         raise typer.BadParameter(f"{identifier} is no id; ids look like {known}", param_hint="ID")
     return identifier
+
+
+def _check_known(store: Store, scope: str, paths: Sequence[str] | None) -> None:
+    """Ends the command if manifests are given and do not declare the object. Without them a pause may come before the
+    first apply, so that what nobody has heard of is only said."""
+    if paths:
+        loaded = load_manifests(paths)
+        show_problems(loaded.problems)
+        known = {one for desired in loaded.desired.values() for one in declared_ids(desired)}
+        if scope not in known:
+            near = did_you_mean(scope, known, "`ostler get KIND` lists what is")
+            raise CommandError(f"{scope} is not declared in these manifests; {near}")
+        return
+    heard = {one.object for one in store.history.latest(limit=RECENT)} | {*store.centers.all().values()}
+    if heard and scope not in heard:
+        near = did_you_mean(scope, heard, "with -f PATH it is looked up in manifests")
+        typer.echo(f"warning: nothing is known here of {scope}; {near}", err=True)
 
 
 def _argument(scope: str) -> str:

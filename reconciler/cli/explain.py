@@ -9,14 +9,13 @@ import typer
 
 from reconciler.cli.failures import CommandError
 from reconciler.cli.loading import load_data_center
-from reconciler.cli.nearness import did_you_mean
+from reconciler.cli.nearness import declared_ids, did_you_mean
 from reconciler.cli.output import Format, FormatOption, ListFormat, print_json, print_rows
 from reconciler.cli.passes import make_pass
 from reconciler.cli.plan import DataCenterOption
 from reconciler.cli.statuses import Status
 from reconciler.diffing.fields import IDENTITY, TABLE, rules_for
 from reconciler.model.change import Alert, Blocked, Deferred
-from reconciler.model.desired import Desired
 from reconciler.model.placement import Explanation, HostVerdict
 from reconciler.model.plan import Plan, Step
 from reconciler.pipeline import Pass
@@ -98,7 +97,7 @@ def _explain_field(field: str, output: Format) -> int:
 def _find_part(done: Pass, identifier: str) -> Part:
     """What there is to say of an id. Ends the command if nothing has it."""
     plan = done.plan
-    known = {*_declared_ids(done.desired), *_planned_ids(plan)}
+    known = {*declared_ids(done.desired), *_planned_ids(plan)}
     if identifier not in known:
         near = did_you_mean(identifier, known, "`ostler get KIND` lists what is declared")
         raise CommandError(f"there is no {identifier}; {near}")
@@ -113,19 +112,6 @@ def _find_part(done: Pass, identifier: str) -> Part:
         tuple(one for one in plan.deferred if one.object == identifier),
         tuple(one for one in plan.alerts if one.object == identifier),
     )
-
-
-def _declared_ids(desired: Desired) -> Iterator[str]:
-    yield desired.data_center.meta.id
-    for group in (
-        desired.clusters,
-        desired.hosts,
-        desired.networks,
-        desired.storage_domains,
-        desired.disks,
-        desired.vms,
-    ):
-        yield from group
 
 
 def _planned_ids(plan: Plan) -> Iterator[str]:

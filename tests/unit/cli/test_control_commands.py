@@ -59,6 +59,21 @@ def test_pauses_are_listed(desk: Desk) -> None:
     assert "everything" in result.out
 
 
+def test_what_no_manifest_declares_is_not_paused_but_what_was_meant_is_offered(desk: Desk) -> None:
+    refused = desk("pause", "vm/wbe-1", "-f")
+
+    assert (refused.status, "did you mean vm/web-1?" in refused.err) == (1, True)
+    assert "vm/wbe-1" not in desk("pause").out
+    assert desk("pause", "vm/web-1", "-f").status == 0
+
+
+def test_a_pause_of_what_nobody_has_heard_of_is_said_to_be_one(applied: Desk) -> None:
+    unheard, heard = applied("pause", "vm/wbe-1"), applied("pause", "vm/web-1")
+
+    assert (unheard.status, "did you mean vm/web-1?" in unheard.err) == (0, True)
+    assert (heard.status, "warning" in heard.err) == (0, False)
+
+
 def test_what_is_not_paused_cannot_be_resumed(desk: Desk) -> None:
     assert desk("resume", "vm/web-1").status == 1
 
