@@ -64,12 +64,24 @@ def confirm_off(
     runs = tuple(sorted(open_runs.get(found.uuid, ())))
     with opened_store() as store:
         store.confirmations.add(center, HostOffProof(found.uuid, "confirmed", runs, reference))
+    _tell(found.id, runs, reports)
+    return Status.DONE
+
+
+def _tell(identifier: str, runs: Collection[RunOnHost], reports: Reports) -> None:
+    """What the word covers."""
     typer.echo(
-        f"{found.id} counts as off until it answers again, or a record shows that it has run a VM since; "
+        f"{identifier} counts as off until it answers again, or a record shows that it has run a VM since; "
         f"{len({one.vm for one in runs})} VM(s) may have run there; next: ostler plan",
         err=True,
     )
-    return Status.DONE
+    unread = sum(one.contents is None for one in reports.storage)
+    if unread:
+        typer.echo(
+            f"the records of {unread} storage domain(s) could not be read; for VMs that may run there by one of them "
+            "you are asked again",
+            err=True,
+        )
 
 
 def _known_hosts(

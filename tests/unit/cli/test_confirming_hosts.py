@@ -92,3 +92,13 @@ def test_a_host_that_nothing_knows_cannot_be_confirmed_off(applied: Desk, name: 
 
     assert result.status == 1
     assert "host/h1, host/h2" in result.err
+
+
+def test_it_is_told_what_a_word_cannot_cover_while_records_cannot_be_read(applied: Desk) -> None:
+    for host in applied.world.hosts:
+        applied.world.power_off(host)
+
+    result = applied("host", "confirm-off", "host/h1", "-f", "--yes")
+
+    assert result.status == 0
+    assert "the records of 1 storage domain(s) could not be read" in result.err
