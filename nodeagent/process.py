@@ -127,6 +127,7 @@ def build_parts(config: AgentConfig) -> Parts:
     guests = Guests(host.hypervisor, host.exits, lambda: networks_by_bridge(host.links.read()))
     scene = Scene(host.paths, config.certificates, host.address, host.hypervisor, capabilities, host.links)
     checks = PeriodicChecks(partial(run_checks, scene, HOST_CHECKS))
+    faults = tuple(CheckFacts("error", "networks", fault) for fault in restore_networks(host))
     collectors = Collectors(
         host=host,
         identity=identity,
@@ -137,7 +138,7 @@ def build_parts(config: AgentConfig) -> Parts:
         storage=host.storage.facts,
         certificate=CertificateFile(config.certificates),
         checks=checks,
-        faults=tuple(CheckFacts("error", "networks", fault) for fault in restore_networks(host)),
+        faults=faults,
     )
     publisher = Publisher(partial(assemble_state, collectors), Generations(ledger))
     host.hypervisor.listen(lambda _event: publisher.poke())
@@ -161,14 +162,16 @@ def build_parts(config: AgentConfig) -> Parts:
         statistics=statistics.document,
         storage=StorageReader(host.storage).read,
     )
-    server = make_server(
-        make_app(backend),
-        config.listen.address,
-        config.listen.port,
-        tls_settings(config.certificates),
-        publisher.stop,
-    )
+    server = _server(backend, config)
     return Parts(host, ledger, engine, publisher, checks, statistics, Strays(host, guests), server)
+
+
+def _server(backend: Backend, config: AgentConfig) -> Server:
+    """The service at its port; when it ends, so do the facts that clients wait for."""
+    tls = tls_settings(config.certificates)
+    return make_server(
+        make_app(backend), config.listen.address, config.listen.port, tls, backend.publisher.stop
+    )
 
 
 def start_parts(parts: Parts, config: AgentConfig) -> None:

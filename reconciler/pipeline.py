@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from nodeagent.wire.records import Intent
 from reconciler.diffing.diff import diff_data_center
@@ -54,10 +55,7 @@ def run_pass(
     identities, doubtful = resolve_identities(desired, observed)
     locked = replace(_with_begun(observed, options.begun), outdated=options.outdated)
     known, asked = _with_intents(locked, identities, options.intents)
-    usual = options == PassOptions(signs=options.signs, secret_digests=options.secret_digests) and (
-        previous is None or previous.secret_digests == options.secret_digests
-    )
-    quiet = still_quiet(previous, desired, observed) if previous and usual else frozenset()
+    quiet = _passed_over(previous, desired, observed, options)
     powers = {
         name: previous.powers[name]
         if previous and name in quiet
@@ -66,17 +64,11 @@ def run_pass(
     }
     kept = kept_assignments(previous.placement, quiet) if previous and quiet else None
     placement = place_vms(desired, known, identities, powers, kept)
-    changes = diff_data_center(
-        desired,
-        known,
-        identities,
-        placement,
-        options.allow_prune,
-        doubtful,
-        asked,
-        quiet,
-        options.secret_digests,
-    )
+    diff = partial(
+        diff_data_center, desired, known, identities, placement, options.allow_prune,
+        asked=asked, secret_digests=options.secret_digests,
+    )  # fmt: skip
+    changes = diff(doubtful, quiet=quiet)
     changes, unsigned = leave_to_signer(changes, options)
     alerts = (
         *unsigned,
@@ -88,11 +80,7 @@ def run_pass(
     )
     held = tuple(hold_back(changes, options))
     if held:
-        changes = diff_data_center(
-            desired, known, identities, placement, options.allow_prune, (*doubtful, *held), asked,
-            secret_digests=options.secret_digests,
-        )  # fmt: skip
-        changes, _ = leave_to_signer(changes, options)
+        changes, _ = leave_to_signer(diff((*doubtful, *held)), options)
     whole = hold_everything(desired, changes, options)
     changes = whole or changes
     plan = build_plan(desired, known, identities, placement, changes, PLANNER, alerts)
@@ -100,6 +88,16 @@ def run_pass(
     return Pass(
         desired, reports, observed, identities, powers, placement, changes, plan, calm, options.secret_digests
     )
+
+
+def _passed_over(
+    previous: Pass | None, desired: Desired, observed: Observed, options: PassOptions
+) -> frozenset[str]:
+    """What need not be looked at again; everything is, under options that a pass does not have as a rule."""
+    usual = options == PassOptions(signs=options.signs, secret_digests=options.secret_digests)
+    if previous is None or not usual or previous.secret_digests != options.secret_digests:
+        return frozenset()
+    return still_quiet(previous, desired, observed)
 
 
 def still_quiet(previous: Pass, desired: Desired, observed: Observed) -> frozenset[str]:

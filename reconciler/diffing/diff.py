@@ -43,23 +43,8 @@ def diff_data_center(
     secrets that can be read, by reference.
     """
     in_use = bridges_in_use(desired, observed)
-    context = DiffContext(
-        desired,
-        observed,
-        identities,
-        placement,
-        macs=MacLedger(lambda: used_macs(desired, observed)),
-        master=master_of(desired, observed),
-        workers=find_workers(desired, observed),
-        bridges=effective_bridges(desired, in_use),
-        domains={one.uuid: one for one in desired.storage_domains.values()},
-        names={uuid: name for name, uuid in identities.vms.items()},
-        asked=asked,
-        abilities=find_abilities(desired, observed),
-        having=find_having(desired, observed),
-        secret_digests=secret_digests or {},
-    )
-    context = replace(context, host_ids=assign_host_ids(context))
+    bare = _context_of(desired, observed, identities, placement, effective_bridges(desired, in_use))
+    context = replace(bare, asked=asked, secret_digests=secret_digests or {})
     vanished = find_vanished(context)
     mass = block_mass_removal(context, vanished, allow_prune)
     if mass is not None:
@@ -78,6 +63,31 @@ def diff_data_center(
     rest = withhold_shared(context, withhold_locked(context, rest))
     findings = withhold_undrained(context, [*findings, *rest])
     return _collect(context, findings, diffs)
+
+
+def _context_of(
+    desired: Desired,
+    observed: Observed,
+    identities: Identities,
+    placement: Placement,
+    bridges: Mapping[str, str],
+) -> DiffContext:
+    """What every part of the diff looks at, found once. bridges: by network, the name that holds in this plan."""
+    context = DiffContext(
+        desired,
+        observed,
+        identities,
+        placement,
+        macs=MacLedger(lambda: used_macs(desired, observed)),
+        master=master_of(desired, observed),
+        workers=find_workers(desired, observed),
+        bridges=bridges,
+        domains={one.uuid: one for one in desired.storage_domains.values()},
+        names={uuid: name for name, uuid in identities.vms.items()},
+        abilities=find_abilities(desired, observed),
+        having=find_having(desired, observed),
+    )
+    return replace(context, host_ids=assign_host_ids(context))
 
 
 def _infrastructure(context: DiffContext, quiet: frozenset[str]) -> Iterator[Finding]:

@@ -49,20 +49,9 @@ def diff_running(
         restarts = moves = False
     if restarts and why is not None and (moves or not leaves):
         where = assignment.host if assignment is not None and moves else seen.host
-        yield Change(
-            vm.meta.id,
-            Verb.RESTART,
-            (why,),
-            host=where,
-            fields=(*live, *pending),
-        )
+        yield Change(vm.meta.id, Verb.RESTART, (why,), host=where, fields=(*live, *pending))
     else:
-        yield from _pause(vm, seen)
-        later = tuple(one for one in live if moves and _grows(one))
-        yield from _in_place(vm, seen, tuple(one for one in live if one not in later), pending)
-        if later and assignment is not None:
-            reasons = (Reason("fields-differ"), Reason("grows-where-there-is-room", assignment.host or ""))
-            yield Change(vm.meta.id, Verb.CHANGE_LIVE, reasons, host=assignment.host, fields=later)
+        yield from _without_restart(vm, seen, live, pending, assignment if moves else None)
         if password is not None:
             because = (Reason("secret-changed", password.after),)
             yield Change(vm.meta.id, Verb.CHANGE_LIVE, because, host=seen.host, fields=(password,))
@@ -71,6 +60,22 @@ def diff_running(
         yield Change(vm.meta.id, Verb.MIGRATE, (reason,), host=seen.host, subject=assignment.host)
     elif assignment is not None and leaves and obstacle is None:
         yield _stuck(vm, seen, assignment)
+
+
+def _without_restart(
+    vm: VirtualMachine,
+    seen: VmObservation,
+    live: tuple[FieldChange, ...],
+    pending: tuple[FieldChange, ...],
+    moving: Assignment | None,
+) -> Iterator[Finding]:
+    """What changes in the guest as it runs. moving: where it goes, if it does; it grows only there."""
+    yield from _pause(vm, seen)
+    later = tuple(one for one in live if moving is not None and _grows(one))
+    yield from _in_place(vm, seen, tuple(one for one in live if one not in later), pending)
+    if later and moving is not None:
+        reasons = (Reason("fields-differ"), Reason("grows-where-there-is-room", moving.host or ""))
+        yield Change(vm.meta.id, Verb.CHANGE_LIVE, reasons, host=moving.host, fields=later)
 
 
 def _is_as_declared(

@@ -92,6 +92,21 @@ def volume(estate: Estate, disk: str) -> Path:
     return found
 
 
+def apply_removal(estate: Estate, vm: str, disk: str, size: int) -> None:
+    """Both go, as the plan says; the bytes of the disk stay under another name."""
+    plan, shown = estate.plan()
+    assert {(step.object, step.disruption.value) for step in plan.steps} == {
+        (vm, "power-off"), (vm, "data-loss"), (disk, "data-loss"),
+    }, shown  # fmt: skip
+    estate.apply()
+    assert estate.homes(vm) == []
+    assert estate.record(vm).removed
+    image = volume(estate, disk)
+    assert image.parent.name != estate.uuid(disk)
+    assert image.stat().st_size == size, "its bytes stay for the days of retention"
+    estate.assert_settled()
+
+
 def test_what_manifests_leave_out_is_removed_only_with_its_consent_and_comes_back(estate: Estate) -> None:
     vm, disk = estate.declare_vm("scratch", disk="8Mi"), "disk/scratch-root"
     stays = estate.declare_vm("stays", disk=None)
@@ -116,17 +131,7 @@ def test_what_manifests_leave_out_is_removed_only_with_its_consent_and_comes_bac
     size = volume(estate, disk).stat().st_size
     for name in kept:
         del estate.documents[name]
-    plan, shown = estate.plan()
-    assert {(step.object, step.disruption.value) for step in plan.steps} == {
-        (vm, "power-off"), (vm, "data-loss"), (disk, "data-loss"),
-    }, shown  # fmt: skip
-    estate.apply()
-    assert estate.homes(vm) == []
-    assert estate.record(vm).removed
-    image = volume(estate, disk)
-    assert image.parent.name != estate.uuid(disk)
-    assert image.stat().st_size == size, "its bytes stay for the days of retention"
-    estate.assert_settled()
+    apply_removal(estate, vm, disk, size)
     estate.assert_undisturbed(stays, bystander)
 
     for name, document in kept.items():

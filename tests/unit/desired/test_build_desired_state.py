@@ -36,9 +36,7 @@ def test_a_bare_vm_gets_the_defaults(load_farm, vm):
     assert (declared.meta.name, declared.meta.uuid, declared.meta.allow_destroy) == ("web-1", None, None)
 
 
-def test_every_field_of_a_vm_arrives(load_farm, vm, thing):
-    text = vm(
-        """
+EVERY_FIELD_OF_A_VM = """
         name: Web_1
         uuid: 90C4E7D2-1B6F-4A38-BD05-6E2F83A9C741
         description: First of them
@@ -62,7 +60,12 @@ def test_every_field_of_a_vm_arrives(load_farm, vm, thing):
         placement: {hosts: [h1], migration: Pinned}
         priority: 90
         shutdownTimeout: 1h30m
-        """,
+        """
+
+
+def test_every_field_of_a_vm_arrives(load_farm, vm, thing):
+    text = vm(
+        EVERY_FIELD_OF_A_VM,
         metadata="annotations: {ostler.dev/renamed-from: vm/old, ostler.dev/allow-destroy: 90c4e7d2-1b6f-4a38-bd05-6e2f83a9c741}",
     )
     loaded = load_farm(text)
@@ -99,8 +102,8 @@ def test_every_field_of_a_vm_arrives(load_farm, vm, thing):
     )
 
 
-def test_every_field_of_the_other_kinds_arrives(load, thing):
-    loaded = load(
+def every_other_kind(thing):
+    return [
         thing(
             "DataCenter", "farm", f"uuid: {FARM}\nname: Farm\nmacPrefix: 02:AA:bb\nremovedDisksRetention: 14d"
         ),
@@ -133,7 +136,21 @@ def test_every_field_of_the_other_kinds_arrives(load, thing):
         thing(
             "Disk", "d", "storageDomain: s\nsize: 8Ki\nformat: raw\nallocation: preallocated\ndescription: x"
         ),
-    )
+    ]
+
+
+def declared_domains(meta):
+    shared, local = meta["sd/s"], meta["sd/l"]
+    return {
+        "sd/l": model.StorageDomain(local, storage_uuid(FARM, "sd/l"), "localfs", "/l", host="host/h1"),
+        "sd/s": model.StorageDomain(
+            shared, storage_uuid(FARM, "sd/s"), "posixfs", "/s", "ext4", "ro", None, "d", 1024 * MIB, 5
+        ),
+    }
+
+
+def test_every_field_of_the_other_kinds_arrives(load, thing):
+    loaded = load(*every_other_kind(thing))
 
     assert loaded.problems == ()
     farm = loaded.farm
@@ -167,23 +184,7 @@ def test_every_field_of_the_other_kinds_arrives(load, thing):
             )
         },
         networks={"net/vms": model.LogicalNetwork(meta["net/vms"], "br7", 9000, "fast")},
-        storage_domains={
-            "sd/l": model.StorageDomain(
-                meta["sd/l"], storage_uuid(FARM, "sd/l"), "localfs", "/l", host="host/h1"
-            ),
-            "sd/s": model.StorageDomain(
-                meta["sd/s"],
-                storage_uuid(FARM, "sd/s"),
-                "posixfs",
-                "/s",
-                "ext4",
-                "ro",
-                None,
-                "d",
-                1024 * MIB,
-                5,
-            ),
-        },
+        storage_domains=declared_domains(meta),
         disks={"disk/d": model.Disk(meta["disk/d"], "sd/s", 8192, "raw", "preallocated", "x")},
     )
     assert farm.data_center.meta.name == "Farm"

@@ -26,6 +26,7 @@ from nodeagent.storage import StorageDomains
 from nodeagent.storagefile import ConnectedDomain
 from nodeagent.wire.arguments import StorageConnection
 from nodeagent.wire.orders import Evidence, Progress
+from tests.unit.nodeagent.storage.disks import CREATE, CREATION, IMAGE, VOLUME, Order
 
 DOMAIN = "44444444-2222-4333-8444-555555555555"
 CENTER = "99999999-2222-4333-8444-555555555555"
@@ -230,3 +231,16 @@ def order(host: Host, control: FakeControl) -> Callable[..., str]:
         return f"differs: {difference}" if difference else ""
 
     return carry_out
+
+
+@pytest.fixture
+def place(host: Host, local: ConnectedDomain) -> Path:
+    host.storage.connect(local)
+    return host.storage.place(DOMAIN)
+
+
+@pytest.fixture
+def volume(place: Path, order: Order) -> Path:
+    """The file of a disk that was made by order."""
+    assert order(CREATE, CREATION) == ""
+    return place / "images" / IMAGE / VOLUME
