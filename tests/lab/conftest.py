@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeLab]:
     """Makes running labs; `make_lab(host_count, with_agents=False, **plan_lab's arguments)`."""
     made: list[Path] = []
 
-    def make(host_count: int, *, with_agents: bool = False, **options: object) -> Lab:
+    def make(host_count: int, *, with_agents: bool = False, **options: Any) -> Lab:
         bridge, subnet = choose_network()
         directory = tmp_path_factory.mktemp("lab") / "lab"
         made.append(directory)
