@@ -144,6 +144,23 @@ def test_a_new_password_holds_for_the_next_connection_and_is_shown_nowhere(estat
     assert not places_of("secondpw", [estate.home, *(host.root / "var" for host in estate.lab.hosts)])
 
 
+def test_a_changed_secret_is_noticed_and_holds_for_the_next_connection(estate: Estate, vm: str) -> None:
+    secrets = str(estate.directory / "secrets")
+    estate.change(vm, vnc={"password": {"secret": "console", "key": "first"}})
+    apply(estate)
+    assert estate.plan("--secrets", secrets)[0].steps == ()
+    before = estate.see(vm)
+    (estate.directory / "secrets/console/first").write_text("otherpw\n")
+
+    assert estate.steps("--secrets", secrets) == [f"{vm}#set-vnc-password"]
+    assert [alert.object for alert in estate.plan()[0].alerts] == ["dc/e2e"], "whoever cannot read it says so"
+    apply(estate)
+
+    estate.assert_undisturbed(vm, before)
+    assert estate.plan("--secrets", secrets)[0].steps == ()
+    assert not places_of("otherpw", [estate.home, *(host.root / "var" for host in estate.lab.hosts)])
+
+
 def places_of(secret: str, directories: list[Path]) -> str:
     """Files that hold a text."""
     found = subprocess.run(
