@@ -9,6 +9,7 @@ from reconciler.diffing.bridges import block_renames, bridges_in_use, effective_
 from reconciler.diffing.context import DiffContext, Finding, find_having, find_workers, master_of
 from reconciler.diffing.hostids import assign_host_ids
 from reconciler.diffing.hosts import diff_host
+from reconciler.diffing.lostmaster import block_emptied_master
 from reconciler.diffing.purges import diff_purges
 from reconciler.diffing.records import MacLedger, disk_record, used_macs
 from reconciler.diffing.removals import block_mass_removal, diff_vanished, find_vanished
@@ -35,7 +36,8 @@ def diff_data_center(
     quiet: frozenset[str] = frozenset(),
     secret_digests: Mapping[str, str] | None = None,
 ) -> Changes:
-    """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once.
+    """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once, or if the
+    records are lost.
 
     doubtful: objects that must wait, such as those whose identity a person must settle; nothing is planned for them. asked: VMs in whose
     records `observed` holds an intent that is not on storage yet. quiet: VMs and disks of which the pass before found
@@ -46,9 +48,9 @@ def diff_data_center(
     bare = _context_of(desired, observed, identities, placement, effective_bridges(desired, in_use))
     context = replace(bare, asked=asked, secret_digests=secret_digests or {})
     vanished = find_vanished(context)
-    mass = block_mass_removal(context, vanished, allow_prune)
-    if mass is not None:
-        return Changes(blocked=(mass,), master=context.master)
+    whole = block_emptied_master(context) or block_mass_removal(context, vanished, allow_prune)
+    if whole is not None:
+        return Changes(blocked=(whole,), master=context.master)
     unsettled = {one.object for one in doubtful}
     findings: list[Finding] = [*doubtful, *block_renames(desired, in_use)]
     findings += (one for one in _infrastructure(context, quiet) if one.object not in unsettled)

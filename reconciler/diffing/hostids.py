@@ -15,15 +15,27 @@ MAX_HOST_ID = 250
 
 def assign_host_ids(context: DiffContext) -> dict[str, int]:
     """Host ids by host uuid as they should be: those that stay, and the lowest free ones, in order of host ids, for
-    hosts that answer and have none. A host beyond the 250th gets none."""
+    hosts that answer and have none. A host beyond the 250th gets none. Where the pool's record was lost, hosts keep the
+    ids that they remember."""
     held = context.observed.pool.host_ids if context.observed.pool else {}
     gone = _given_back(context, held)
     ids = {uuid: number for uuid, number in held.items() if uuid not in gone}
+    if not held:
+        ids = _remembered(context)
     free = iter(sorted(set(range(1, MAX_HOST_ID + 1)) - set(ids.values())))
     for _, state in context.answering_hosts():
         if state.host_uuid not in ids and (number := next(free, None)) is not None:
             ids[state.host_uuid] = number
     return ids
+
+
+def _remembered(context: DiffContext) -> dict[str, int]:
+    """The ids under which hosts have connected storage; of two with one id the first keeps it."""
+    owners: dict[int, str] = {}
+    for _, state in context.answering_hosts():
+        if state.host_id is not None and 1 <= state.host_id <= MAX_HOST_ID:
+            owners.setdefault(state.host_id, state.host_uuid)
+    return {uuid: number for number, uuid in owners.items()}
 
 
 def pool_out_of_reach(context: DiffContext) -> bool:

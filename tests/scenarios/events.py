@@ -151,6 +151,17 @@ def _halt(stage: Stage, _desired: Desired, vm: str) -> None:
     guest.state, guest.pause_reason = "paused", "io-error"
 
 
+def _empty_master(stage: Stage, _desired: Desired) -> None:
+    """The storage with the records was lost, and somebody made the domain anew. Copies are left on other domains."""
+    domain = master(stage)
+    for record in domain.vms.values():
+        if record.copy_domain is not None:
+            stage.world.storage[record.copy_domain].vms[record.uuid] = record
+    domain.pool = None
+    for kept in (domain.vms, domain.disks, domain.volumes):
+        kept.clear()
+
+
 def _unreadable(stage: Stage, desired: Desired, domain: str) -> None:
     stage.unread.add(_domain(desired, domain))
 
@@ -311,6 +322,7 @@ EVENTS: dict[str, Callable[..., None]] = {
     "lose-image": _lose_image,
     "half-make": _half_make,
     "resize": _resize,
+    "empty-master": _empty_master,
     "unreadable": _unreadable,
     "fill": _fill,
     "halt": _halt,

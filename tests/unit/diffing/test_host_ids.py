@@ -142,3 +142,17 @@ def test_a_new_host_is_blocked_if_the_pool_cannot_be_read_and_nobody_holds_an_id
 
     assert isinstance(found, Blocked)
     assert "connected to storage before" in found.action
+
+
+def test_hosts_keep_the_ids_that_they_remember_where_the_pools_record_was_lost():
+    stage = converged()
+    domain = master(stage)
+    assert domain.pool is not None
+    ids = {uuid: 40 + number for uuid, number in domain.pool.host_ids.items()}
+    for host in stage.world.hosts.values():
+        host.host_id = ids[host.uuid]
+    domain.pool = None
+
+    (write,) = [step for step in stage.plan(THREE, OPTIONS).plan.steps if step.kind == "write-pool-record"]
+
+    assert write.args["record"]["host_ids"] == ids
