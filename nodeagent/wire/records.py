@@ -59,6 +59,7 @@ class Intent:
 class VmRecord:
     """What is decided once about a VM and kept: addresses, machine type, consent, its last run.
 
+    manifest_generation: how many manifests it has had, each with another digest than the one before.
     ends: how many runs in a row ended by themselves, each soon after its start, with the last one; None after a stop.
     revision grows by one with every write; the higher readable one of two copies wins.
     """

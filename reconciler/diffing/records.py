@@ -91,6 +91,7 @@ def vm_record(
         removed=False,
         allow_destroy=vm.meta.allow_destroy,
         manifest_digest=vm.meta.digest,
+        manifest_generation=base.manifest_generation + (base.manifest_digest != vm.meta.digest),
         copy_domain=copy_domain(desired, master, vm),
     )
 
