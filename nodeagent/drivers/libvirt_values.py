@@ -31,8 +31,6 @@ EventKind = Literal[
     "disconnected",
 ]
 
-StopDetail = Literal["shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "from-snapshot", ""]
-
 
 @dataclass(frozen=True, slots=True)
 class GuestEvent:

@@ -201,7 +201,6 @@ class GuestStatistics:
     uuid: Uuid
     cpu_percent: tuple[Count, ...] = ()
     balloon_bytes: tuple[Bytes, ...] = ()
-    dirty_mib_per_s: tuple[Count, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

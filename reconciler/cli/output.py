@@ -125,10 +125,3 @@ def _print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     for row in (columns, *rows):
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         typer.echo(f"{line[: limit - 1]}…" if limit and len(line) > limit else line)
-
-
-def use_colour(stream: Any = None) -> bool:
-    """Whether colours are wanted: a terminal, and NO_COLOR is not set."""
-    import os
-
-    return (stream or sys.stdout).isatty() and not os.environ.get("NO_COLOR")

@@ -59,8 +59,3 @@ def namespace_of(identifier: str) -> str:
 def step_id(identifier: str, verb: str, repeat: int = 1) -> str:
     """`vm/web-1#migrate`, and `vm/web-1#migrate.2` for a repeat."""
     return f"{identifier}#{verb}" if repeat == 1 else f"{identifier}#{verb}.{repeat}"
-
-
-def object_of_step(step: str) -> str:
-    """The object id that a step id begins with."""
-    return step.partition("#")[0]

@@ -9,7 +9,6 @@ from typing import Any
 class StepState(StrEnum):
     """A step's life. SKIPPED: not begun, because `cause` did not succeed or the plan was stopped."""
 
-    WAITING = "waiting"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"

@@ -50,10 +50,6 @@ class PlanContext:
         """A VM's cluster."""
         return self.desired.clusters[vm.cluster]
 
-    def domain_by_uuid(self, uuid: str) -> StorageDomain | None:
-        """A declared storage domain by its uuid."""
-        return self.domains.get(uuid)
-
     def worker_for(self, storage: str, preferred: str | None = None, also: str | None = None) -> str:
         """The host that does work on a storage domain: the preferred one if it can, else its maker, else the first.
 

@@ -31,15 +31,6 @@ def sort_steps(steps: Sequence[Step], key: Callable[[Step], tuple[object, ...]])
     return tuple(order)
 
 
-def critical_path_seconds(steps: Sequence[Step]) -> int:
-    """Seconds of the longest chain of estimates; steps must be in a legal order."""
-    ends: dict[str, int] = {}
-    for step in steps:
-        begin = max((ends.get(edge.step, 0) for edge in step.after), default=0)
-        ends[step.id] = begin + step.estimate.seconds
-    return max(ends.values(), default=0)
-
-
 def followers(steps: Sequence[Step]) -> Mapping[str, tuple[str, ...]]:
     """For each step, the ids of the steps that wait for it."""
     waiting: dict[str, list[str]] = {step.id: [] for step in steps}

@@ -27,7 +27,7 @@ from reconciler.store.journal import Journal
 from reconciler.store.store import Store, open_memory_store
 
 POLL_MS = 5_000
-QUIET = (StepState.WAITING, StepState.RUNNING, StepState.SUCCEEDED)
+QUIET = (StepState.RUNNING, StepState.SUCCEEDED)
 
 
 class Wire:

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.model.plan import Edge, Estimate, Step
 from reconciler.planning.cycles import find_cycle
-from reconciler.planning.graph import StepCycleError, critical_path_seconds, followers, sort_steps
+from reconciler.planning.graph import StepCycleError, followers, sort_steps
 
 
 def step(name: str, *after: str, seconds: int = 1) -> Step:
@@ -53,13 +53,6 @@ def test_steps_that_wait_for_each_other_have_no_order(steps, text):
 
 def test_without_a_cycle_there_is_none_to_tell():
     assert find_cycle([step("a"), step("b", "a")]) is None
-
-
-def test_the_critical_path_is_the_longest_chain():
-    steps = [step("a", seconds=2), step("b", "a", seconds=3), step("c", seconds=4)]
-
-    assert critical_path_seconds(steps) == 5
-    assert critical_path_seconds([]) == 0
 
 
 def test_followers_are_those_that_wait():
