@@ -14,11 +14,13 @@ from typing import IO
 from reconciler.lab.inside import host_environment, host_init
 from tests.lab.apply_estate import Estate, wait_for
 
+QUIT = "QUIT"
+"""libvirt ends the QEMU process, of a guest that has ended or was moved; QEMU itself calls that SHUTDOWN as well."""
 FELT = frozenset(
     {"STOP", "RESUME", "RESET", "SHUTDOWN", "POWERDOWN", "SUSPEND", "SUSPEND_DISK", "GUEST_PANICKED"}
 )
 """Events of a guest that stands still, ends, or begins anew."""
-LINE = re.compile(r"event (?P<name>[A-Z_]+) for domain '?(?P<domain>[0-9a-f-]{36})'?")
+LINE = re.compile(r"event (?P<name>[A-Z_]+) for domain '?(?P<domain>[0-9a-f-]{36})'?(?P<rest>.*)")
 LISTEN = "stdbuf -oL virsh qemu-monitor-event --loop --timestamp & read _; kill $!; wait"
 """Until its input ends: a process in a namespace of its own does not end with the one that entered it."""
 ATTEMPTS = 10
@@ -58,7 +60,8 @@ class Listener:
     def events(self, uuid: str) -> list[str]:
         """What was heard of one guest so far."""
         found = (LINE.search(line) for line in self._path.read_text(errors="replace").splitlines())
-        return [one["name"] for one in found if one and one["domain"] == uuid and one["name"] in FELT]
+        mine = (one for one in found if one and one["domain"] == uuid and one["name"] in FELT)
+        return [QUIT if "host-signal" in one["rest"] else one["name"] for one in mine]
 
     def hears(self, uuid: str, number: int) -> bool:
         """Whether so many events of a guest, the last of them its going on, have come before long."""
@@ -104,7 +107,8 @@ class GuestEvents:
         """What a guest that ends on a host felt last, once its end was heard."""
         uuid = self._estate.uuid(vm)
         since = self._read.get((host, uuid), 0)
-        wait_for(lambda: "SHUTDOWN" in self._listeners[host].events(uuid)[since:], f"the end of {vm}")
+        ends = {"SHUTDOWN", QUIT}
+        wait_for(lambda: ends & {*self._listeners[host].events(uuid)[since:]}, f"the end of {vm}")
         return self._listeners[host].events(uuid)[since:]
 
     def _mark(self, uuid: str, host: str) -> int:

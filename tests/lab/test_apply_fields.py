@@ -10,7 +10,7 @@ import pytest
 from reconciler.diffing.fields import TABLE
 from reconciler.lab.model import GUEST_INSIDE
 from tests.lab.apply_estate import MIB, Estate
-from tests.lab.monitor_events import Felt, listening
+from tests.lab.monitor_events import QUIT, Felt, listening
 
 QUIET, SEEN, PENDING, REFUSED, MOVES, POWER = "quiet", "seen", "pending", "refused", "moves", "power"
 ROWS = {
@@ -244,6 +244,6 @@ def test_a_vm_moves_to_its_hosts_while_it_runs_and_to_its_cluster_while_it_is_st
 def assert_moved(felt: Felt, source: str, destination: str) -> None:
     """It stopped here and went on there, once; an emulated guest stands still meanwhile, so it stops before the end."""
     assert felt.keys() == {source, destination}, felt
-    assert set(felt[source]) <= {"STOP", "SHUTDOWN"}, felt
+    assert set(felt[source]) <= {"STOP", QUIT}, felt
     assert felt[source].count("STOP") == 1, felt
     assert felt[destination] == ["RESUME"], felt

@@ -5,6 +5,7 @@ import pytest
 from nodeagent.wire.records import VmRecord
 from reconciler.lab.inside import run_in
 from tests.lab.apply_estate import MIB, Estate, wait_for
+from tests.lab.monitor_events import listening
 
 
 def run_of(record: VmRecord) -> tuple[int, str | None]:
@@ -38,7 +39,11 @@ def test_a_vm_is_stopped_and_started_by_its_manifest_and_keeps_its_disk(estate: 
     plan, shown = estate.plan()
     stop = next(step for step in plan.steps if step.kind == "stop-vm")
     assert stop.disruption == "power-off", shown
-    estate.apply()
+    with listening(estate, vm) as events:
+        estate.apply()
+        felt = events.ended(vm, first.host)
+        assert felt[0] == "POWERDOWN", "its power button was pressed, once"
+        assert (felt.count("POWERDOWN"), felt.count("SHUTDOWN"), felt.count("RESET")) == (1, 1, 0)
     assert estate.homes(vm) == []
     assert run_of(estate.record(vm)) == (1, "stopped")
     estate.assert_settled()
@@ -77,9 +82,11 @@ def test_an_image_grows_in_a_running_guest_and_on_storage_and_never_shrinks(esta
         "disk/grow-root#grow",
         "disk/spare#grow",
     ]
-    estate.apply()
-    estate.report(vm, lambda one: one.disks["vda"] == (96 * MIB, False))
-    estate.assert_undisturbed(vm, before)
+    with listening(estate, vm) as events:
+        estate.apply()
+        estate.report(vm, lambda one: one.disks["vda"] == (96 * MIB, False))
+        estate.assert_undisturbed(vm, before)
+        assert events.felt(vm) == {}
     images = [path for path in (estate.master / "images").glob("*/*") if path.stat().st_size == 32 * MIB]
     assert len(images) == 1, "the raw image on storage has its new size"
     estate.assert_settled()
