@@ -37,9 +37,10 @@ def find_uncompared_secrets(
         return
     unread: dict[str, str] = {}
     for name, vm in desired.vms.items():
-        seen = observed.vms.get(identities.vms.get(name, ""))
-        reference = str(vm.vnc.password) if vm.vnc and vm.vnc.password else None
-        if reference is not None and reference not in digests and seen is not None and seen.guest is not None:
+        if vm.vnc is None or vm.vnc.password is None:
+            continue
+        seen, reference = observed.vms.get(identities.vms.get(name, "")), str(vm.vnc.password)
+        if reference not in digests and seen is not None and seen.guest is not None:
             unread[name] = reference
     if unread:
         names = sorted(set(unread.values()))

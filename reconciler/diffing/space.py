@@ -27,17 +27,22 @@ def find_low_space(desired: Desired, observed: Observed) -> Iterator[Alert]:
 def find_halted_guests(desired: Desired, observed: Observed) -> Iterator[Alert]:
     """VMs that QEMU halted because a write found no space, by uuid; their hosts let them go on once there is some."""
     names = {domain.uuid: name for name, domain in desired.storage_domains.items()}
-    for seen in observed.vms.values():
-        guest = next((one for one in seen.guests if one.facts.pause_reason == NO_SPACE), None)
-        if guest is None or seen.object is None or guest.facts.state != "paused":
+    halted = [
+        (seen.object, one)
+        for seen in observed.vms.values()
+        for one in seen.guests
+        if one.facts.pause_reason == NO_SPACE and one.facts.state == "paused"
+    ]
+    for name, guest in halted:
+        if name is None:
             continue
         disks = guest.facts.config.disks if guest.facts.config else ()
         domains = sorted({names.get(one.storage_domain, f"sd/{one.storage_domain}") for one in disks})
         yield Alert(
-            seen.object,
+            name,
             f"it stands still on {guest.host}: a write to its disks found no space (io-error)",
             f"make space on {' or '.join(domains) or 'its storage'}, and it goes on by itself; if it does not, look at the "
-            f"storage from {guest.host}, then `ostler vm resume {seen.object}`",
+            f"storage from {guest.host}, then `ostler vm resume {name}`",
         )
 
 
