@@ -75,7 +75,7 @@ def read_declarations(documents: Iterable[Document], suggestions: Suggestions) -
         declaration = _read_one(document, suggestions, result.faults)
         if declaration is None:
             continue
-        if not _has_name(document):
+        if declaration.declared is None and not _has_name(document):
             result.nameless.append(declaration)
             continue
         first = result.by_id.setdefault(declaration.id, declaration)
