@@ -34,8 +34,8 @@ class Estimate:
 class Step:
     """One thing that one agent does. args: the arguments of wire order `kind`, final and plain.
 
-    host: object id of the host whose agent does it. achieves: what is true afterwards, for readers and the
-    simulation. summary: the line that people read, without id. evidence: why no second writer comes of it.
+    host: object id of the host whose agent does it, and afterwards reads back what the arguments wish for.
+    summary: the line that people read, without id. evidence: why no second writer comes of it.
     leases: further hosts whose leases the applier must hold (the evidence set).
     """
 
