@@ -15,7 +15,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from reconciler.pki.authority import Authorities, create_authorities, load_authorities
 from reconciler.pki.errors import AuthorityExpiredError, AuthorityFileError, CertificateRequestError
 from reconciler.pki.export import write_agent_files, write_controller_files
-from reconciler.pki.validity import expires_at, needs_renewal, renewal_at
 
 from .conftest import HOST_1, HOST_2
 
@@ -132,17 +131,12 @@ def test_what_is_no_uuid_is_refused(estate: Authorities, text: str) -> None:
         estate.issue_agent("host-1", text, [])
 
 
-def test_a_certificate_begins_an_hour_ago_and_is_due_for_renewal_at_two_thirds(estate: Authorities) -> None:
+def test_a_certificate_begins_an_hour_ago_and_ends_after_its_life(estate: Authorities) -> None:
     start = datetime(2027, 1, 1, 1, tzinfo=UTC)
     pem = estate.issue_agent("host-1", HOST_1, [], now=start, lifetime=timedelta(hours=29)).certificate_pem
 
     assert parse(pem).not_valid_before_utc == start - timedelta(hours=1)
-    assert expires_at(pem) == start + timedelta(hours=29)
-    assert renewal_at(pem) == start + timedelta(hours=19)
-    assert not needs_renewal(pem, start + timedelta(hours=19) - timedelta(seconds=1))
-    assert needs_renewal(pem, start + timedelta(hours=19))
-    with pytest.raises(CertificateRequestError):
-        expires_at("-----BEGIN CERTIFICATE-----\nnonsense")
+    assert parse(pem).not_valid_after_utc == start + timedelta(hours=29)
 
 
 def test_no_certificate_outlives_its_authority_and_an_ended_authority_issues_none(
@@ -151,7 +145,7 @@ def test_no_certificate_outlives_its_authority_and_an_ended_authority_issues_non
     old = create_authorities(tmp_path / "pki", now=now - timedelta(days=3650 - 10))
 
     assert (
-        expires_at(old.issue_controller("ci").certificate_pem)
+        parse(old.issue_controller("ci").certificate_pem).not_valid_after_utc
         == old.controllers.certificate.not_valid_after_utc
     )
     with pytest.raises(AuthorityExpiredError, match="pki init"):
