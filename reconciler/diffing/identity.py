@@ -1,6 +1,6 @@
 """Which uuid each declared VM and disk has; the first rule that applies holds (design: Identity)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from reconciler.model.change import Blocked, Effect, FieldChange, Identities
 from reconciler.model.desired import Desired, Meta
@@ -11,8 +11,9 @@ from reconciler.model.observed import Observed
 def resolve_identities(desired: Desired, observed: Observed) -> tuple[Identities, tuple[Blocked, ...]]:
     """Declared objects to uuids: spec.uuid, the record with this id, the record renamed from, else new.
 
-    Blocks a rename whose source has no record and whose target is new, a uuid that is not the object's, and a new VM
-    that takes the MACs or disks of a vanished one without saying renamed-from.
+    Blocks a rename whose source has no record and whose target is new, a uuid that is not the object's, objects that
+    come to one uuid, with the VMs that use such disks, and a new VM that takes the MACs or disks of a vanished one
+    without saying renamed-from.
     """
     incarnations: dict[str, int] = {}
     renamed: dict[str, str] = {}
@@ -47,6 +48,7 @@ def resolve_identities(desired: Desired, observed: Observed) -> tuple[Identities
     disks = {name: resolve(disk.meta, observed.disk_of) for name, disk in desired.disks.items()}
     if incarnations:
         blocked.extend(_doubtful_newcomers(desired, observed, vms, incarnations))
+    blocked.extend(_shared_uuids(desired, vms, disks))
     return Identities(vms, disks, incarnations, renamed), tuple(blocked)
 
 
@@ -58,6 +60,40 @@ def _other_uuid(meta: Meta, known: str) -> Blocked:
         f"take spec.uuid back; or declare {meta.uuid} under another name",
         (FieldChange(f"{meta.id.partition('/')[0]}.uuid", known, meta.uuid, Effect.REFUSE),),
     )
+
+
+def _shared_uuids(desired: Desired, vms: Mapping[str, str], disks: Mapping[str, str]) -> Iterator[Blocked]:
+    """Objects that come to one uuid, as where spec.uuid names what another manifest declares: two would be one."""
+    twins = {**_find_twins(vms), **_find_twins(disks)}
+    for name, (uuid, others) in twins.items():
+        yield Blocked(
+            name,
+            f"it has the uuid {uuid}, and so has {' and '.join(others)}: two manifests declare one object",
+            "take spec.uuid of one of them back; to rename an object, keep one manifest, with ostler.dev/renamed-from",
+        )
+    for vm in desired.vms.values() if twins else ():
+        shared = sorted({one.disk for one in vm.disks} & twins.keys())
+        if shared and vm.meta.id not in twins:
+            yield Blocked(
+                vm.meta.id,
+                f"its disk {shared[0]} has the uuid of {' and '.join(twins[shared[0]][1])}",
+                "take spec.uuid of one of these disks back",
+            )
+
+
+def _find_twins(uuids: Mapping[str, str]) -> dict[str, tuple[str, list[str]]]:
+    """Names that share a uuid, with it and the other names."""
+    if len(set(uuids.values())) == len(uuids):
+        return {}
+    owners: dict[str, list[str]] = {}
+    for name, uuid in sorted(uuids.items()):
+        owners.setdefault(uuid, []).append(name)
+    return {
+        name: (uuid, [one for one in names if one != name])
+        for uuid, names in owners.items()
+        if len(names) > 1
+        for name in names
+    }
 
 
 def _incarnations_used(observed: Observed) -> dict[str, int]:
