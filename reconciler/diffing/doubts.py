@@ -51,13 +51,15 @@ def _doubt_of_presence(
     if seen.presence is Presence.UNKNOWN:
         return _doubted(context, name, "it is not known whether it runs", seen, seen.doubts)
     hosts = [one.host for one in seen.guests if one.facts.state != "incoming"]
+    strays = [one for one in seen.doubts if _has_process(context, one, seen)]
+    if len({*hosts, *strays}) > 1 and _handed_over(context, seen, {*hosts, *strays}):
+        return _handing_over(name, seen, " and ".join(sorted({*hosts, *strays})))
     if len(hosts) > 1:
         return Blocked(
             name,
             f"it runs on {' and '.join(hosts)} at once",
             "stop the wrong one with virsh destroy on its host, then check its disks",
         )
-    strays = [one for one in seen.doubts if _has_process(context, one, seen)]
     if seen.presence is Presence.RUNNING and strays:
         return Blocked(
             name,
@@ -65,6 +67,27 @@ def _doubt_of_presence(
             "look there with ps, end what should not run, then check its disks",
         )
     return None
+
+
+def _handing_over(name: str, seen: VmObservation, ends: str) -> Blocked | Deferred:
+    """Two hosts of one migration show it: deferred while it moves, else a person looks, without haste."""
+    if any(one.facts.migration or one.facts.state == "incoming" for one in seen.guests):
+        return Deferred(name, f"it is being handed over between {ends}", "its migration has ended")
+    return Blocked(
+        name,
+        f"{ends} both show it, as at the end of its migration between them",
+        "look again in a moment; if that stays, find out with virsh domstate on both which one runs, before you "
+        "stop the other",
+    )
+
+
+def _handed_over(context: DiffContext, seen: VmObservation, hosts: set[str]) -> bool:
+    """Whether its open run names all these hosts, as that of a migration does: they were not asked at one moment."""
+    run = seen.record.run if seen.record is not None and seen.record_state == "read" else None
+    if run is None or run.closed is not None:
+        return False
+    named = {host.uuid for host in run.hosts}
+    return {context.observed.hosts[host].uuid for host in hosts} <= named
 
 
 def _has_process(context: DiffContext, host: str, seen: VmObservation) -> bool:
