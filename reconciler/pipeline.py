@@ -9,7 +9,7 @@ from reconciler.diffing.diff import diff_data_center
 from reconciler.diffing.holding import find_failing_restarts, hold_back, hold_everything, leave_to_signer
 from reconciler.diffing.identity import resolve_identities
 from reconciler.diffing.power import power_of
-from reconciler.diffing.purges import find_wrong_clocks
+from reconciler.diffing.purges import find_restorable, find_wrong_clocks
 from reconciler.diffing.secrets import find_uncompared_secrets
 from reconciler.diffing.space import find_halted_guests, find_low_space
 from reconciler.model.change import Blocked, Change, Changes, Deferred, Drift, Identities, Power
@@ -75,6 +75,7 @@ def run_pass(
         *find_low_space(desired, known),
         *find_halted_guests(desired, known),
         *find_wrong_clocks(desired, known),
+        *find_restorable(known, identities),
         *find_uncompared_secrets(desired, known, identities, options.secret_digests),
         *find_failing_restarts(changes, options.failing),
     )

@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 
 from reconciler.diffing.context import DiffContext, Finding, workers_of
-from reconciler.model.change import Alert, Change, Deferred, Reason, Verb
+from reconciler.model.change import Alert, Change, Deferred, Identities, Reason, Verb
 from reconciler.model.desired import Desired
 from reconciler.model.observed import Observed
 from reconciler.model.quantities import format_duration
@@ -55,6 +55,22 @@ def agrees(observed: Observed, host: str) -> bool:
     """Whether a host's wall clock was compared with ours, and agrees."""
     skew_ms = observed.hosts[host].skew_ms
     return skew_ms is not None and abs(skew_ms) <= MOST_SKEW_MS
+
+
+def find_restorable(observed: Observed, identities: Identities) -> Iterator[Alert]:
+    """New disks under the name of removed ones whose images are still there: a person may have meant the old bytes."""
+    if not identities.incarnations.keys() & identities.disks.keys():
+        return
+    for image, seen in sorted(observed.disks.items()):
+        record = seen.record
+        if record is None or not record.removed or seen.volume is None:
+            continue
+        if record.object in identities.incarnations and image not in identities.disks.values():
+            yield Alert(
+                record.object,
+                f"it is made anew and empty, though its removed image {image} is still there",
+                f'to have that back instead, write uuid: "{image}" in its spec before you apply',
+            )
 
 
 def find_wrong_clocks(desired: Desired, observed: Observed) -> Iterator[Alert]:
