@@ -12,6 +12,7 @@ from reconciler.model.observed import Presence, VmObservation
 from reconciler.model.plan import Estimate, Step
 from reconciler.model.quantities import format_bytes
 from reconciler.planning.context import PlanContext
+from reconciler.planning.rules.records import describe_writing
 from reconciler.planning.steps import make_step
 
 DISK_TIMEOUT_MS = 600_000
@@ -72,10 +73,13 @@ def _declared(context: PlanContext, use: DiskUse, change: Change, disk: Disk) ->
             verb="restore", host=host, summary="take the removed image back into use",
         )  # fmt: skip
     elif change.verb in (Verb.UPDATE, Verb.ADOPT):
+        record = _next(context, change.object)
+        found = context.observed.disks.get(record.image)
+        told = describe_writing(found.record if found else None, record)
         yield make_step(
-            change, WriteDiskRecord(_next(context, change.object)),
+            change, WriteDiskRecord(record),
             verb="adopt" if change.verb is Verb.ADOPT else "update-record", host=host,
-            summary="write its record", timeout_ms=DISK_TIMEOUT_MS,
+            summary=f"write its record{': ' if told else ''}{', '.join(told)}", timeout_ms=DISK_TIMEOUT_MS,
         )  # fmt: skip
 
 

@@ -5,13 +5,24 @@ First comes what the manifest says, then what the plan has achieved. Called by t
 
 from dataclasses import replace
 
-from nodeagent.wire.records import Run, RunHost, VmRecord
+from nodeagent.wire.records import DiskRecord, Run, RunHost, VmRecord
 from reconciler.model.change import Change, Verb
 from reconciler.model.intents import PAUSING, end_intents
 from reconciler.model.observed import VmObservation
 from reconciler.planning.context import PlanContext
 
 WRITES = (Verb.CREATE, Verb.ADOPT, Verb.UPDATE)
+
+
+def describe_writing(before: VmRecord | DiskRecord | None, after: VmRecord | DiskRecord) -> tuple[str, ...]:
+    """What a person should know of a record that is written: another name, a consent given or taken back."""
+    if before is None:
+        return ()
+    renamed = f"it was {before.object}" if before.object != after.object else ""
+    consent = ""
+    if before.allow_destroy != after.allow_destroy:
+        consent = "it may be destroyed" if after.allow_destroy else "it may no longer be destroyed"
+    return tuple(part for part in (renamed, consent) if part)
 
 
 def written_record(context: PlanContext, change: Change) -> VmRecord:

@@ -15,7 +15,7 @@ from reconciler.model.plan import Estimate, Step
 from reconciler.model.quantities import format_bytes
 from reconciler.planning.context import PlanContext, leases_of
 from reconciler.planning.rules.pausing import plan_pause
-from reconciler.planning.rules.records import is_found, written_record
+from reconciler.planning.rules.records import describe_writing, is_found, written_record
 from reconciler.planning.steps import make_step
 
 START_TIMEOUT_MS = 180_000
@@ -67,18 +67,21 @@ def _write_record(context: PlanContext, change: Change) -> Step:
         host=context.worker_for(
             context.master, preferred.host if preferred else None, also=record.copy_domain
         ),
-        summary=_record_summary(change, record, found=found),
+        summary=_record_summary(context, change, record, found=found),
     )
 
 
-def _record_summary(change: Change, record: VmRecord, *, found: bool) -> str:
+def _record_summary(context: PlanContext, change: Change, record: VmRecord, *, found: bool) -> str:
     """What the record will say, in a line."""
     if change.verb is Verb.CREATE:
         macs = f", MAC {' '.join(record.macs.values())}" if record.macs else ""
         return f"new VM {record.uuid}: {record.machine}, CPU {record.cpu_model}{macs}"
     if change.verb is Verb.ADOPT:
         return f"take over the running guest {record.uuid} as it is" if found else "manage it again"
-    return f"write its record: {', '.join(WRITTEN[one.rule].format(one.ref) for one in change.because)}"
+    seen = context.seen(change.object)
+    told = describe_writing(seen.record if seen else None, record)
+    reasons = (WRITTEN[one.rule].format(one.ref) for one in change.because)
+    return f"write its record: {', '.join((*told, *reasons))}"
 
 
 def _record_exit(context: PlanContext, change: Change) -> Step:
