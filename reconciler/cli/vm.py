@@ -180,6 +180,10 @@ async def _do(order: Order, store: Store, applier: Applier, *, held: bool) -> in
         agree(f"{order.action.capitalize()} {order.vm.meta.id}?", yes=order.yes)
         outcome = await carry_out(estate, plan, fresh)
         status = status_of_end(outcome)
+        waits = [one for one in plan.deferred if one not in before.plan.deferred] if order.wait else []
+        if status is Status.DONE and waits:
+            typer.echo(f"noted, and waits: {deferred_line(waits[0])}", err=True)
+            return Status.BLOCKED
         if status is Status.DONE:
             typer.echo(_ending(order), err=True)
         return status

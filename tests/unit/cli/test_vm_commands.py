@@ -9,6 +9,13 @@ from reconciler.simulation.storage import SimulatedStorage
 from tests.unit.cli.conftest import Desk
 
 
+TWO = """apiVersion: ostler.dev/v1alpha1
+kind: VirtualMachine
+metadata: {{name: two}}
+spec: {{cluster: main, memory: 256Mi, runPolicy: Manual, disks: {disks}}}
+"""
+
+
 def master(desk: Desk) -> SimulatedStorage:
     return next(one for one in desk.world.storage.values() if one.master)
 
@@ -32,6 +39,23 @@ def test_a_stopped_vm_is_started(applied: Desk) -> None:
     assert result.status == 0
     assert "vm/web-1 runs" in result.err
     assert applied.where("vm/web-1") is not None
+
+
+def test_a_start_that_must_wait_is_not_called_done(applied: Desk) -> None:
+    """Its disk is still with a guest that cannot let go of it before its next start."""
+    applied("vm", "stop", "web-1", "-f", "--yes")
+    applied.change("web-1.yaml", "[{disk: web-1-root}]", "[{disk: web-1-root, bus: sata}]")
+    applied.declare("two.yaml", TWO.format(disks="[]"))
+    applied("vm", "start", "web-1", "-f", "--yes")
+    assert applied("apply", "-f", "--yes").status == 0
+    applied.change("web-1.yaml", "[{disk: web-1-root, bus: sata}]", "[]")
+    applied.declare("two.yaml", TWO.format(disks="[{disk: web-1-root}]"))
+
+    result = applied("vm", "start", "two", "-f", "--yes")
+
+    assert (result.status, "vm/two runs" in result.err) == (3, False), result
+    assert "noted, and waits: vm/two" in result.err
+    assert applied.where("vm/two") is None
 
 
 def test_a_vm_is_restarted_once(applied: Desk) -> None:
