@@ -22,7 +22,7 @@ VNC_PASSWORD_BYTES = 8
 
 def set_password(host: Host, vm: str, reference: str | None, control: Control) -> None:
     """Open the console with the secret, or lock it. Raises OperationError for a value that VNC cannot hold."""
-    password = None if reference is None else _value(reference, control)
+    password = None if reference is None else read_password(reference, control)
     host.hypervisor.update_device(vm, device_xml(graphics_element(password)))
     digest = () if reference is None else ((reference, control.secret_digests.get(reference, "")),)
 
@@ -32,7 +32,8 @@ def set_password(host: Host, vm: str, reference: str | None, control: Control) -
     relabel(host, vm, label)
 
 
-def _value(reference: str, control: Control) -> str:
+def read_password(reference: str, control: Control) -> str:
+    """The secret's value as the order brought it. Raises OperationError where it is not there, or VNC cannot hold it."""
     value = control.secrets.get(reference)
     if value is None:
         raise OperationError(

@@ -12,7 +12,7 @@ from nodeagent.guestxml.place import GuestPlace, GuestXmlError
 from nodeagent.guestxml.writing import write_domain
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, OperationError
-from nodeagent.operations.vm_console import set_password
+from nodeagent.operations.vm_console import read_password, set_password
 from nodeagent.operations.vm_living import is_gone, living_config, read_living
 from nodeagent.operations.vm_places import (
     RecordPlace,
@@ -65,6 +65,8 @@ def start_guest(host: Host, config: GuestConfig, master: str, control: Control) 
     """Start a guest as run config.run; gives `mac` and `pci` by card and `vnc_port`. Raises OperationError."""
     place = place_of(host, config, master)
     xml = _written(config, place)
+    if config.vnc is not None and config.vnc.password in control.secrets:
+        read_password(config.vnc.password, control)
     prepare_directories(place)
     records = open_record(host, master, config.uuid)
     records.claim(config.run, (RunHost(host.uuid, host.boot_id),), control.key)

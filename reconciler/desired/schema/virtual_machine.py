@@ -113,7 +113,7 @@ class VncSpec(Part):
     """A VNC console, closed until a password is given."""
 
     password: SecretKeySpec | None = None
-    """Where the password is kept."""
+    """Where the password is kept: 1 to 8 printable bytes, as VNC looks at no more."""
 
 
 class PlacementSpec(Part):

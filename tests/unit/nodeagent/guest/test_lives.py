@@ -26,6 +26,16 @@ def test_a_start_claims_creates_and_keeps_what_libvirt_chose(bench):
     assert (record.run.number, record.run.closed, record.pci) == (1, None, {"nic1": "0000:01:00.0"})
 
 
+def test_a_password_that_vnc_cannot_hold_is_told_before_anything_is_done(bench):
+    config = replace(CONFIG, vnc=VncConfig("a/b"))
+    bench.define(config)
+    with pytest.raises(OperationError, match="1 to 8 printable bytes"):
+        bench.run(StartVm(MASTER, config), secrets={"a/b": "twelve bytes"})
+
+    assert bench.record(VM).run is None
+    assert bench.hypervisor.domains == {}
+
+
 def test_a_refused_start_closes_its_run(bench):
     bench.define(CONFIG)
     bench.hypervisor.fail["create"] = DriverError("cannot start guest: no bridge")
