@@ -43,7 +43,13 @@ DataCenterOption = Annotated[
     str | None, typer.Option("--data-center", help="Which one, if there are several.")
 ]
 PruneOption = Annotated[
-    int, typer.Option("--allow-prune", min=0, help="How many objects manifests may drop at once.")
+    int,
+    typer.Option(
+        "--allow-prune",
+        min=0,
+        show_default=False,
+        help="Manifests may drop up to so many objects at once. Without it 10 % of them, at most 10, at least 2.",
+    ),
 ]
 
 
