@@ -117,7 +117,9 @@ def _doubted(
     if "refused" in states:
         advice.append("mend what the host says; a host that refuses is alive")
     if states & {"answering"}:
-        advice.append("look there with virsh list and ps, and end what should not run")
+        advice.append(
+            "look again in a moment; if that stays, look there with virsh list and ps before you end anything"
+        )
     return Blocked(name, reason, "; ".join(advice) or "bring the hosts back")
 
 
