@@ -57,11 +57,16 @@ def get(
 
 
 def _vms(done: Pass) -> Rows:
-    """VMs: state, host, size, what is in the way or pending."""
+    """VMs: state, host, size (of those that run as observed), what is in the way, to be done or pending."""
     blocked = {one.object: one.reason for one in done.plan.blocked}
     alerts = {one.object: one.what for one in done.plan.alerts}
     waits = {one.object: one.reason for one in done.plan.deferred if not one.fields}
-    pending = {one.object: ",".join(field.field for field in one.fields) for one in done.plan.deferred}
+    pending = {
+        one.object: ",".join(field.field for field in one.fields) for one in done.plan.deferred if one.fields
+    }
+    planned: dict[str, list[str]] = {}
+    for step in done.plan.steps:
+        planned.setdefault(step.object, []).append(step.id.partition("#")[2])
     rows: Rows = []
     for name, vm in done.desired.vms.items():
         seen = done.observed.vms.get(done.identities.vms[name])
@@ -71,10 +76,15 @@ def _vms(done: Pass) -> Rows:
         uuid = done.identities.vms[name]
         run = seen.record.run if seen and seen.record else None
         notes = alerts.get(name) or blocked.get(name) or waits.get(name) or ""
+        if not notes and name in planned:
+            notes = f"to do: {', '.join(planned[name])}"
         if not notes and name in pending:
             notes = f"pending: {pending[name]}"
+        config = guest.config if guest else None
+        vcpus = config.cpu.vcpus if config else vm.cpu.vcpus
+        memory = config.memory.current_bytes if config else vm.memory_bytes
         rows.append(
-            (name, state, (seen.host if seen else None) or None, vm.cpu.vcpus, vm.memory_bytes,
+            (name, state, (seen.host if seen else None) or None, vcpus, memory,
              vm.run_policy.value, uuid, run.number if run else None, notes)
         )  # fmt: skip
     return rows

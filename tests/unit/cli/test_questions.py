@@ -112,3 +112,13 @@ def test_a_misspelt_field_is_told_with_the_one_that_was_meant(desk: Desk) -> Non
 
 def test_a_list_of_a_named_host_shows_its_field(desk: Desk) -> None:
     assert desk("explain", "--field", "host.networks[net/vms].nic").status == 0
+
+
+def test_vms_are_listed_as_they_are_with_what_is_to_be_done(applied: Desk) -> None:
+    applied.change("web-1.yaml", "memory: 1Gi", "memory: 512Mi")
+    (vm,) = json.loads(applied("get", "vms", "-f", "-o", "json").out)
+    assert (vm["memoryBytes"], vm["notes"]) == (1 << 30, "to do: update-record, set-memory")
+
+    assert applied("apply", "-f", "--yes").status == 0
+    (vm,) = json.loads(applied("get", "vms", "-f", "-o", "json").out)
+    assert (vm["memoryBytes"], vm["notes"]) == (512 << 20, "pending: vm.maxMemory")

@@ -8,7 +8,6 @@ import pytest
 from reconciler.simulation.storage import SimulatedStorage
 from tests.unit.cli.conftest import Desk
 
-
 TWO = """apiVersion: ostler.dev/v1alpha1
 kind: VirtualMachine
 metadata: {{name: two}}
