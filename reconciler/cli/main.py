@@ -94,10 +94,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = make_app(tuple(names))(args=list(arguments), prog_name="ostler", standalone_mode=False)
     except UsageError as error:
-        typer.echo(
-            f"usage: {error}; `ostler {named if named in COMMANDS else ''} --help` shows what there is",
-            err=True,
-        )
+        command = f"ostler {named} --help" if named in COMMANDS else "ostler --help"
+        typer.echo(f"usage: {str(error).rstrip('.')}; `{command}` shows what there is", err=True)
         return Status.USAGE
     except typer.Exit as end:
         return end.exit_code

@@ -147,7 +147,8 @@ def show_outcome(outcome: ApplyOutcome, plan: Plan, elapsed_s: float) -> None:
     for one in outcome.steps.values():
         counts[one.state.value] = counts.get(one.state.value, 0) + 1
     ended = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
-    typer.echo(f"{len(plan.steps)} steps in {elapsed_s:.1f} s: {ended}", err=True)
+    steps = "1 step" if len(plan.steps) == 1 else f"{len(plan.steps)} steps"
+    typer.echo(f"{steps} in {elapsed_s:.1f} s: {ended}", err=True)
     if outcome.interrupted:
         typer.echo(f"interrupted: {outcome.interrupted}", err=True)
     elif not outcome.achieved:
