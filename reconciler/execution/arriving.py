@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Mapping
 
 from nodeagent.wire.facts import HostState
-from reconciler.agentlink.protocol import AgentLinkError, Fleet
-from reconciler.execution.rechecking import FRESH_S, OPEN, Hosts
+from reconciler.agentlink.protocol import Fleet
+from reconciler.execution.asking import ask_host
+from reconciler.execution.rechecking import OPEN, Hosts
 from reconciler.model.plan import Step
 
 LOOK_AGAIN_S = 2.0
@@ -25,7 +26,7 @@ async def await_destination(step: Step, fleet: Fleet, hosts: Hosts, limits: Mapp
     most = limits.get(host, 0)
     end_s = _now() + step.timeout_ms / 1000
     while True:
-        state = await _look(host, fleet)
+        state = await ask_host(host, fleet, "whether it takes guests")
         if isinstance(state, str):
             return state
         objection = objection_to_arrival(host, str(step.args["destination_boot_id"]), state)
@@ -46,18 +47,6 @@ def objection_to_arrival(host: str, boot_id: str, state: HostState) -> str:
     if state.boot_id != boot_id:
         return f"{host} has booted since the plan was made"
     return ""
-
-
-async def _look(host: str, fleet: Fleet) -> HostState | str:
-    link = fleet.get(host)
-    if link is None:
-        return f"{host} cannot be asked whether it takes guests: no agent's address is known"
-    try:
-        async with asyncio.timeout(FRESH_S):
-            state = await link.state(fresh=True)
-    except (AgentLinkError, TimeoutError) as error:
-        return f"{host} cannot be asked whether it takes guests: {error or 'no answer in time'}"
-    return f"{host} gave no facts" if state is None else state
 
 
 def _now() -> float:

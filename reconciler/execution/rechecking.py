@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from nodeagent.wire.facts import HostState
 from reconciler.agentlink.protocol import AgentLinkError, Fleet, HostUnreachableError
+from reconciler.execution.asking import ask_host
 from reconciler.model.plan import Step
 
-FRESH_S = 12.0
 MOST_SKEW_MS = 2_000
 OFF_S = 3.0
 
@@ -69,16 +69,9 @@ async def recheck(step: Step, fleet: Fleet, hosts: Hosts) -> str:
 
 
 async def _must_be_without(vm: Target, host: str, fleet: Fleet, hosts: Hosts) -> str:
-    link = fleet.get(host)
-    if link is None:
-        return f"{host} cannot be asked whether it runs the VM: no agent's address is known"
-    try:
-        async with asyncio.timeout(FRESH_S):
-            state = await link.state(fresh=True)
-    except (AgentLinkError, TimeoutError) as error:
-        return f"{host} cannot be asked whether it runs the VM: {error or 'no answer in time'}"
-    if state is None:
-        return f"{host} gave no facts"
+    state = await ask_host(host, fleet, "whether it runs the VM")
+    if isinstance(state, str):
+        return state
     return objection_in(vm, host, hosts.uuids.get(host), state)
 
 
@@ -86,12 +79,10 @@ async def _must_agree(host: str, fleet: Fleet, hosts: Hosts) -> str:
     """Why a host's wall clock does not show that a removed image has been kept long enough; empty if it may."""
     if hosts.wallclock is None:
         return "there is no clock to compare the host's with"
-    try:
-        async with asyncio.timeout(FRESH_S):
-            state = await fleet[host].state(fresh=True)
-    except (AgentLinkError, TimeoutError) as error:
-        return f"{host} cannot be asked what time it is: {error or 'no answer in time'}"
-    if state is None or abs(state.wallclock_ms - hosts.wallclock()) > MOST_SKEW_MS:
+    state = await ask_host(host, fleet, "what time it is")
+    if isinstance(state, str):
+        return state
+    if abs(state.wallclock_ms - hosts.wallclock()) > MOST_SKEW_MS:
         return f"the clock of {host} differs from ours by more than {MOST_SKEW_MS // 1000} s"
     return ""
 
