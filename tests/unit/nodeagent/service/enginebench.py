@@ -83,6 +83,14 @@ def fake_operations(world: World, slow_s: float = 0.0):
     }
 
 
+def until(condition, seconds=10):
+    """Wait for a condition; fails after the limit."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition was not met in time"
+        time.sleep(0.01)
+
+
 class FakeFacts:
     """Generations that count up; documents are out at once."""
 

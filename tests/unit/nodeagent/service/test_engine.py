@@ -1,10 +1,9 @@
 import json
 import threading
-import time
 from dataclasses import replace
 
 import pytest
-from enginebench import BOOT, HOST, VM, Bench, encode
+from enginebench import BOOT, HOST, VM, Bench, encode, until
 
 from nodeagent.admission import LookError
 from nodeagent.errors import RefusedError
@@ -31,13 +30,6 @@ def refuses(bench, order):
     assert bench.ledger.find(order.key) is None
     assert bench.world.count() == 0
     return reason
-
-
-def until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition was not met in time"
-        time.sleep(0.01)
 
 
 def revocation(key, cancel=False, epoch=1, holder="controller-1"):

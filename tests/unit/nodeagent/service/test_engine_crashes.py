@@ -8,20 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from enginebench import Bench, encode, make_order
+from enginebench import Bench, encode, make_order, until
 
 from nodeagent import carrying
 from nodeagent.operations.contract import OperationError
 
 HERE = Path(__file__).parent
 UNKNOWN = "99999999-0000-4000-8000-000000000001"
-
-
-def until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition was not met in time"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
