@@ -8,7 +8,8 @@ import typer
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.failures import CommandError
 from reconciler.cli.loading import load_manifests, show_problems
-from reconciler.cli.nearness import declared_ids, did_you_mean
+from reconciler.cli.naming import shown_names
+from reconciler.cli.nearness import did_you_mean
 from reconciler.cli.output import ListFormat, ListOption, print_rows
 from reconciler.cli.statuses import Status
 from reconciler.model.names import KINDS
@@ -149,7 +150,7 @@ def _check_known(store: Store, scope: str, paths: Sequence[str] | None) -> None:
     if paths:
         loaded = load_manifests(paths)
         show_problems(loaded.problems)
-        known = {one for desired in loaded.desired.values() for one in declared_ids(desired)}
+        known = {one for desired in loaded.desired.values() for one in shown_names(desired)}
         if scope not in known:
             near = did_you_mean(scope, known, "`ostler get KIND` lists what is")
             raise CommandError(f"{scope} is not declared in these manifests; {near}")

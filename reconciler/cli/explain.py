@@ -9,7 +9,8 @@ import typer
 
 from reconciler.cli.failures import CommandError
 from reconciler.cli.loading import load_data_center
-from reconciler.cli.nearness import declared_ids, did_you_mean
+from reconciler.cli.naming import find_id, shown_names
+from reconciler.cli.nearness import did_you_mean
 from reconciler.cli.output import Format, FormatOption, ListFormat, print_json, print_rows
 from reconciler.cli.passes import make_pass
 from reconciler.cli.plan import DataCenterOption
@@ -44,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     identifier: Annotated[
-        str | None, typer.Argument(metavar="ID", help="vm/web-1, host/h1, vm/web-1#migrate …")
+        str | None, typer.Argument(metavar="ID", help="vm/web-1, host/h1, vm/web-1#migrate, or a spec.name.")
     ] = None,
     field: Annotated[
         str | None,
@@ -97,7 +98,10 @@ def _explain_field(field: str, output: Format) -> int:
 def _find_part(done: Pass, identifier: str) -> Part:
     """What there is to say of an id. Ends the command if nothing has it."""
     plan = done.plan
-    known = {*declared_ids(done.desired), *_planned_ids(plan)}
+    named = shown_names(done.desired)
+    known = {*named, *_planned_ids(plan)}
+    if identifier not in known:
+        identifier = find_id(identifier, named) or identifier
     if identifier not in known:
         near = did_you_mean(identifier, known, "`ostler get KIND` lists what is declared")
         raise CommandError(f"there is no {identifier}; {near}")

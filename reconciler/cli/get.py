@@ -8,6 +8,7 @@ import typer
 
 from reconciler.cli.failures import CommandError
 from reconciler.cli.loading import load_data_center
+from reconciler.cli.naming import find_id, shown_names
 from reconciler.cli.nearness import did_you_mean, listed
 from reconciler.cli.output import Cell, ListFormat, ListOption, Share, print_rows
 from reconciler.cli.passes import make_pass
@@ -29,7 +30,7 @@ def get(
     kind: Annotated[
         str, typer.Argument(help="vms, hosts, disks, networks, storagedomains (sd), clusters or datacenters.")
     ],
-    name: Annotated[str | None, typer.Argument(help="One object, by name or id.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One object, by id, name or spec.name.")] = None,
     file: PathsOption = [],  # noqa: B006  typer needs a list
     data_center: DataCenterOption = None,
     observed: Annotated[str | None, typer.Option("--observed", help="List offline.")] = None,
@@ -46,13 +47,17 @@ def get(
     desired, _ = load_data_center(file, data_center)
     done = make_pass(desired, observed)
     rows = listing.rows_of(done)
+    names = shown_names(desired)
     if name is not None:
         every = [str(row[0]) for row in rows]
-        rows = [row for row in rows if name in (row[0], str(row[0]).partition("/")[2])]
-        if not rows:
+        found = find_id(name, {one: names[one] for one in every}, every[0].partition("/")[0] if every else "")
+        if found is None:
             near = did_you_mean(name, every, f"there is {listed(every)}")
             raise CommandError(f"no {kind} {name} is declared; {near}")
-    print_rows(rows, listing.columns, output, listing.wide, listing.sizes)
+        rows = [row for row in rows if row[0] == found]
+    named = [(row[0], names[str(row[0])], *row[1:]) for row in rows]
+    columns = (listing.columns[0], "name", *listing.columns[1:])
+    print_rows(named, columns, output, ("name", *listing.wide), listing.sizes)
     return Status.DONE
 
 

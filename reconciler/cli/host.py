@@ -8,6 +8,7 @@ import typer
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.failures import CommandError
 from reconciler.cli.loading import load_data_center
+from reconciler.cli.naming import find_id
 from reconciler.cli.observing import observe_now
 from reconciler.cli.plan import DataCenterOption, PathsOption
 from reconciler.cli.statuses import Status
@@ -38,7 +39,7 @@ def register(root: typer.Typer) -> None:
 
 @app.command("confirm-off")
 def confirm_off(
-    host: Annotated[str, typer.Argument(help="The host's name, id or uuid.")],
+    host: Annotated[str, typer.Argument(help="The host's id, name, spec.name or uuid.")],
     file: PathsOption,
     data_center: DataCenterOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; you have looked.")] = False,
@@ -53,7 +54,7 @@ def confirm_off(
     center = desired.data_center.uuid
     open_runs = find_open_runs(center, reports.storage)
     known = _known_hosts(desired, reports, open_runs)
-    found = _find(known, host)
+    found = _find(known, _named(desired, host))
     if found.status != "silent":
         raise CommandError(f"{found.id} {NOT_SILENT[found.status]}", Status.REFUSED)
     declared = desired.hosts.get(found.id)
@@ -92,6 +93,11 @@ def _known_hosts(
     seen = {one.uuid for one in hosts.values()}
     named = (HostObservation(f"host/{uuid}", uuid, "silent") for uuid in open_runs if uuid not in seen)
     return {**hosts, **{one.id: one for one in named}}
+
+
+def _named(desired: Desired, name: str) -> str:
+    """The id of a declared host, whichever of its names was given; other names as they are."""
+    return find_id(name, {one: host.meta.name for one, host in desired.hosts.items()}, "host") or name
 
 
 def _find(hosts: Mapping[str, HostObservation], name: str) -> HostObservation:

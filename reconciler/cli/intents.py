@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nodeagent.wire.records import Intent, IntentAction, VmRecord
 from reconciler.cli.failures import CommandError
+from reconciler.cli.naming import find_id
 from reconciler.cli.statuses import Status
 from reconciler.desired.places import Places
 from reconciler.model.change import Power
@@ -50,20 +51,20 @@ class Asked:
 
 
 def find_vm(desired: Desired, name: str) -> VirtualMachine:
-    """A declared VM by name or id. Ends the command where there is none."""
-    found = desired.vms.get(name) or desired.vms.get(f"vm/{name}")
+    """A declared VM by id, name or spec.name. Ends the command where there is none."""
+    found = find_id(name, {one: vm.meta.name for one, vm in desired.vms.items()}, "vm")
     if found is None:
         near = ", ".join(list(desired.vms)[:10]) + (" …" if len(desired.vms) > 10 else "")
         raise CommandError(f"no VM {name} is declared; there is {near or 'none'}")
-    return found
+    return desired.vms[found]
 
 
 def find_destination(desired: Desired, name: str | None) -> str | None:
-    """A declared host's id, by name or id. Ends the command for one that nobody declares."""
+    """A declared host's id, by id, name or spec.name. Ends the command for one that nobody declares."""
     if name is None:
         return None
-    wanted = name if name.startswith("host/") else f"host/{name}"
-    if wanted not in desired.hosts:
+    wanted = find_id(name, {one: host.meta.name for one, host in desired.hosts.items()}, "host")
+    if wanted is None:
         raise CommandError(f"no host {name} is declared; there is {', '.join(desired.hosts) or 'none'}")
     return wanted
 

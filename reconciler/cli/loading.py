@@ -13,6 +13,7 @@ import typer
 from nodeagent.wire.codec import ContractError, decode
 from reconciler.cli.failures import CommandError
 from reconciler.cli.files import read_file
+from reconciler.cli.naming import find_id
 from reconciler.cli.statuses import Status
 from reconciler.desired.build import build_desired
 from reconciler.desired.fitting import check_against_hosts
@@ -66,10 +67,11 @@ def load_data_center(paths: Sequence[str], name: str | None = None) -> tuple[Des
         count = sum(1 for one in loaded.problems if has_errors((one,)))
         raise CommandError(f"{count} error{'s' if count != 1 else ''}; nothing was planned", Status.ERROR)
     if name is not None:
-        wanted = name if name.startswith("dc/") else f"dc/{name}"
-        if wanted not in loaded.desired:
+        centers = {one: desired.data_center.meta.name for one, desired in loaded.desired.items()}
+        wanted = find_id(name, centers, "dc")
+        if wanted is None:
             known = ", ".join(loaded.desired) or "none"
-            raise CommandError(f"no data center {wanted} in these manifests; there is {known}")
+            raise CommandError(f"no data center {name} in these manifests; there is {known}")
         return loaded.desired[wanted], loaded
     if len(loaded.desired) != 1:
         names = ", ".join(loaded.desired) or "none"

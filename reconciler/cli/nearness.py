@@ -1,9 +1,8 @@
 """What somebody probably meant who named something that is not there."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from reconciler.desired.suggestions import Suggestions, offer
-from reconciler.model.desired import Desired
 
 MOST_LISTED = 12
 
@@ -14,20 +13,6 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     same = [one for one in options if one.rpartition("/")[2] == word.rpartition("/")[2]]
     near = same[0] if len(same) == 1 else Suggestions().near_miss(word, options)
     return offer(near, otherwise)
-
-
-def declared_ids(desired: Desired) -> Iterator[str]:
-    """Ids of all objects of a data center."""
-    yield desired.data_center.meta.id
-    for group in (
-        desired.clusters,
-        desired.hosts,
-        desired.networks,
-        desired.storage_domains,
-        desired.disks,
-        desired.vms,
-    ):
-        yield from group
 
 
 def listed(names: Collection[str]) -> str:
