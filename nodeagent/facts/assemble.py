@@ -11,6 +11,8 @@ from nodeagent.facts.checks import PeriodicChecks
 from nodeagent.facts.guests import Guests, GuestsSeen
 from nodeagent.facts.host import CertificateFile, network_facts, networks_by_bridge, nic_names
 from nodeagent.facts.prompt import Prompt
+from nodeagent.facts.storage import list_kept
+from nodeagent.formats.keptstate import tpm_shelf
 from nodeagent.host import Host
 from nodeagent.ledger import Ledger
 from nodeagent.operations.contract import OperationError
@@ -54,6 +56,7 @@ def assemble_state(collectors: Collectors) -> HostState:
     links = host.links.read()
     seen = collectors.guests.collect(networks_by_bridge(links))
     capabilities, fault = _capabilities(collectors.capabilities)
+    kept, set_aside = list_kept(tpm_shelf(host.paths.tpm_state))
     return HostState(
         host_uuid=host.uuid,
         boot_id=host.boot_id,
@@ -80,6 +83,8 @@ def assemble_state(collectors: Collectors) -> HostState:
         kinds=collectors.identity.kinds,
         checks=(*collectors.faults, *fault, *_guest_faults(seen), *collectors.checks.findings),
         certificate=collectors.certificate.read(),
+        kept=kept,
+        set_aside=set_aside,
     )
 
 

@@ -16,6 +16,7 @@ from nodeagent.facts.storagecache import DirectoryCache
 from nodeagent.formats.diskrecords import parse_disk
 from nodeagent.formats.domainlayout import ISO_IMAGE, REMOVED_PREFIX
 from nodeagent.formats.files import list_names, open_directory, read_file
+from nodeagent.formats.keptstate import Shelf, firmware_shelf, list_shelf
 from nodeagent.formats.metadata import MetadataError
 from nodeagent.formats.poolrecord import read_pool_record
 from nodeagent.formats.records import NAME, Listing, RecordError, read_stable
@@ -93,6 +94,7 @@ def read_contents(
     disks = _read_all(place, ("master", "disks"), cache.disks, _load_disk, disk_gaps)
     volumes = _read_volumes(place, cache, image_gaps)
     pool, pool_known = _read_pool(place)
+    kept, set_aside = list_kept(firmware_shelf(place))
     gaps = (vm_gaps, disk_gaps, image_gaps)
     return StorageContents(
         uuid=uuid,
@@ -104,9 +106,21 @@ def read_contents(
         volumes=volumes,
         unreadable=tuple(sorted(vm_gaps.names)),
         unreadable_disks=tuple(sorted(disk_gaps.names | image_gaps.names)),
+        kept=kept,
+        set_aside=set_aside,
         total_bytes=facts.total_bytes if facts else 0,
         free_bytes=facts.free_bytes if facts else 0,
     )
+
+
+def list_kept(shelf: Shelf) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which VMs keep something there, and of which it is set aside; nothing where that cannot be read: it is no
+    evidence of anything, and is looked at again.
+    """
+    try:
+        return list_shelf(shelf)
+    except OSError:
+        return (), ()
 
 
 def _read_pool(place: Path) -> tuple[PoolRecord | None, bool]:

@@ -1,12 +1,14 @@
 """remove-vm: turns a VM's record into a tombstone, with the consent that the record holds, which is used up by it.
 
-What the VM kept besides its disks, UEFI variables and TPM state, is set aside then.
+What the VM kept besides its disks, UEFI variables and TPM state, is set aside then; of a VM that has its tombstone,
+what is left on storage or on this host.
 """
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nodeagent.clock import wallclock_ms
 from nodeagent.formats.vmrecords import read_vm_record, write_vm_record
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation, OperationError
@@ -22,7 +24,7 @@ def _objection(host: Host, arguments: RemoveVm) -> str | None:
     if record is None:
         return f"VM {arguments.vm} has no record"
     if record.removed:
-        return None
+        return f"VM {arguments.vm} runs on this host" if runs_here(host, arguments.vm) else None
     if not record.managed:
         return f"VM {arguments.vm} is not managed by Ostler"
     if record.allow_destroy != arguments.vm:
@@ -44,7 +46,7 @@ def _run(host: Host, arguments: RemoveVm, control: Control) -> dict[str, Any]:
         return {}
     if not record.removed:
         _bury(host, arguments, place, record, control)
-    set_aside_state(host, _places(host, arguments, record), arguments.vm)
+    set_aside_state(host, arguments.master, record)
     return {}
 
 
@@ -52,6 +54,7 @@ def _bury(host: Host, arguments: RemoveVm, place: Path, record: VmRecord, contro
     tombstone = replace(
         record,
         removed=True,
+        removed_at_ms=wallclock_ms(),
         allow_destroy=None,
         intents=(),
         revision=record.revision + 1,
@@ -61,20 +64,11 @@ def _bury(host: Host, arguments: RemoveVm, place: Path, record: VmRecord, contro
     write_vm_record(place, find_copy(host, arguments.master, record, required=False), tombstone)
 
 
-def _places(host: Host, arguments: RemoveVm, record: VmRecord) -> tuple[Path, ...]:
-    """The domains that can hold the VM's UEFI variables: that of its first disk, as of its record's copy; the master."""
-    master, copy = (
-        find_master(host, arguments.master),
-        find_copy(host, arguments.master, record, required=False),
-    )
-    return (master,) if copy is None else (master, copy)
-
-
 def _verify(host: Host, arguments: RemoveVm) -> str | None:
     record = read_vm_record(find_master(host, arguments.master), arguments.vm)
     if record is None or not record.removed:
         return "the VM's record is no tombstone"
-    return find_state(host, _places(host, arguments, record), arguments.vm)
+    return find_state(host, arguments.master, record)
 
 
 def _recover(host: Host, arguments: RemoveVm, _control: Control) -> bool:
@@ -82,7 +76,7 @@ def _recover(host: Host, arguments: RemoveVm, _control: Control) -> bool:
     record = read_vm_record(find_master(host, arguments.master), arguments.vm)
     if record is None or not record.removed:
         return False
-    set_aside_state(host, _places(host, arguments, record), arguments.vm)
+    set_aside_state(host, arguments.master, record)
     return True
 
 

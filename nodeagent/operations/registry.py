@@ -21,6 +21,7 @@ from nodeagent.operations import (
     storage_create,
     storage_disconnect,
     storage_pool,
+    vm_purge,
 )
 from nodeagent.operations.contract import Operation
 from nodeagent.operations.vm_operations import VM_OPERATIONS
@@ -44,6 +45,7 @@ _ALL: tuple[Operation[Any], ...] = (
     record_write.OPERATION,
     record_exit.OPERATION,
     record_remove.OPERATION,
+    vm_purge.OPERATION,
     *VM_OPERATIONS,
 )
 

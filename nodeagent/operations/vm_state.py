@@ -1,57 +1,63 @@
 """What a VM leaves besides its disks: its UEFI variables on storage, and its TPM's state on the host where it ran last.
 
-Both go with the VM like the image of a removed disk: under another name, no byte lost. remove-vm calls it.
+Both go with the VM like the image of a removed disk: first under another name, no byte lost; and for good once its
+days are over. remove-vm and purge-vm call it.
 """
 
-import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from nodeagent.formats.domainlayout import REMOVED_PREFIX
-from nodeagent.formats.files import open_directory
+from nodeagent.formats.keptstate import (
+    Shelf,
+    delete_set_aside,
+    firmware_shelf,
+    has_entry,
+    set_entry_aside,
+    tpm_shelf,
+)
 from nodeagent.host import Host
 from nodeagent.operations.contract import OperationError
+from nodeagent.operations.record_places import find_copy, find_master
+from nodeagent.wire.records import VmRecord
 
 
-def set_aside_state(host: Host, places: Iterable[Path], vm: str) -> None:
-    """Rename what is left of a VM in these storage domains and on this host, durably. Raises OperationError."""
-    for place in places:
-        _set_aside(place, ("master", "firmware"), f"{vm}.fd")
-    _set_aside(host.paths.tpm_state, (), vm)
+def set_aside_state(host: Host, master: str, record: VmRecord) -> None:
+    """Rename what is left of a VM on its storage domains and on this host, durably. Raises OperationError."""
+    for shelf in _shelves(host, master, record):
+        _reach(shelf, shelf.name(record.uuid), "set aside", partial(set_entry_aside, vm=record.uuid))
 
 
-def find_state(host: Host, places: Iterable[Path], vm: str) -> str | None:
-    """What is still there under its own name, in words. Raises OperationError if that cannot be told."""
-    for place in places:
-        if _exists(place, ("master", "firmware"), f"{vm}.fd"):
-            return "the VM's UEFI variables are still in use"
-    return "the VM's TPM state is still in use" if _exists(host.paths.tpm_state, (), vm) else None
+def purge_state(host: Host, master: str, record: VmRecord) -> None:
+    """Delete what is set aside of a VM on its storage domains and on this host, durably. Raises OperationError."""
+    for shelf in _shelves(host, master, record):
+        _reach(shelf, shelf.aside(record.uuid), "deleted", partial(delete_set_aside, vm=record.uuid))
 
 
-def _set_aside(place: Path, parts: tuple[str, ...], name: str) -> None:
+def find_state(host: Host, master: str, record: VmRecord, *, aside: bool = False) -> str | None:
+    """What is still there under its own name, or set aside, in words. Raises OperationError if that cannot be told."""
+    state = "set aside" if aside else "in use"
+    for shelf in _shelves(host, master, record):
+        name = shelf.aside(record.uuid) if aside else shelf.name(record.uuid)
+        if _reach(shelf, name, "looked for", partial(has_entry, name=name)):
+            what = "UEFI variables are" if shelf.parts else "TPM state is"
+            return f"the VM's {what} still {state}"
+    return None
+
+
+def _shelves(host: Host, master: str, record: VmRecord) -> Iterator[Shelf]:
+    """Where a VM's state can lie: the domain of its first disk, as of its record's copy, the master; and this host."""
+    yield firmware_shelf(find_master(host, master))
+    copy = find_copy(host, master, record, required=False)
+    if copy is not None:
+        yield firmware_shelf(copy)
+    yield tpm_shelf(host.paths.tpm_state)
+
+
+def _reach(shelf: Shelf, name: str, done: str, act: Callable[[Shelf], bool | None]) -> bool:
     try:
-        with open_directory(place, *parts) as directory:
-            os.rename(name, f"{REMOVED_PREFIX}{name}", src_dir_fd=directory, dst_dir_fd=directory)
-            os.fsync(directory)
-    except FileNotFoundError:
-        return
+        return bool(act(shelf))
     except OSError as error:
-        raise _unreachable(place, name, error) from error
-
-
-def _exists(place: Path, parts: tuple[str, ...], name: str) -> bool:
-    try:
-        with open_directory(place, *parts) as directory:
-            os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise _unreachable(place, name, error) from error
-    return True
-
-
-def _unreachable(place: Path, name: str, error: OSError) -> OperationError:
-    return OperationError(
-        f"the VM is removed, and {name} in {place} not set aside: {error.strerror or error}",
-        f"rename it to {REMOVED_PREFIX}{name}, or delete it if nobody needs it",
-    )
+        raise OperationError(
+            f"the VM is removed, and {name} in {shelf.place} not {done}: {error.strerror or error}",
+            f"see to {shelf.place.joinpath(*shelf.parts)} on this host, then repeat; delete {name} if nobody needs it",
+        ) from error

@@ -204,10 +204,21 @@ class RecordExit:
 
 @dataclass(frozen=True, slots=True)
 class RemoveVm:
-    """Turn a VM's record into a tombstone. Needs the consent that its record holds and no open run."""
+    """Turn a VM's record into a tombstone, and set aside what it kept besides its disks. Needs the consent that its
+    record holds and no open run. Of a VM that has its tombstone, what is still under its own name is set aside.
+    """
 
     master: Uuid
     vm: Uuid
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeVm:
+    """Delete what is set aside of a VM, on storage and on this host, that was removed retention_ms ago or before."""
+
+    master: Uuid
+    vm: Uuid
+    retention_ms: Milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +387,7 @@ Arguments = (
     | WriteVmRecord
     | RecordExit
     | RemoveVm
+    | PurgeVm
     | StartVm
     | StopVm
     | RebootVm
@@ -412,6 +424,7 @@ ARGUMENTS: dict[str, type[Arguments]] = {
     "write-vm-record": WriteVmRecord,
     "record-exit": RecordExit,
     "remove-vm": RemoveVm,
+    "purge-vm": PurgeVm,
     "start-vm": StartVm,
     "stop-vm": StopVm,
     "reboot-vm": RebootVm,

@@ -164,6 +164,7 @@ class HostState:
 
     boottime_ms reads the agent's boot-time clock, for deadlines. generation grows whenever the document changes.
     resync_needed: the ledger is new and takes no orders until a controller has settled what runs here.
+    kept: uuids of the VMs whose TPM's state lies here, sorted; set_aside: of those whose removal gave it another name.
     """
 
     host_uuid: Uuid
@@ -191,6 +192,8 @@ class HostState:
     kinds: tuple[Name, ...] = ()
     checks: tuple[CheckFacts, ...] = ()
     certificate: CertificateFacts | None = None
+    kept: tuple[Uuid, ...] = ()
+    set_aside: tuple[Uuid, ...] = ()
     format: Format = CURRENT
 
 
@@ -223,6 +226,7 @@ class StorageContents:
 
     unreadable: VM uuids whose record exists and cannot be read; unreadable_disks: image uuids whose record or volume
     metadata exists and cannot be read; tombstones stay among `vms` and `disks` as removed.
+    kept: uuids of the VMs whose UEFI variables lie here, sorted; set_aside: of those whose removal gave them another name.
     """
 
     uuid: Uuid
@@ -234,6 +238,8 @@ class StorageContents:
     volumes: tuple[VolumeFacts, ...] = ()
     unreadable: tuple[Uuid, ...] = ()
     unreadable_disks: tuple[Uuid, ...] = ()
+    kept: tuple[Uuid, ...] = ()
+    set_aside: tuple[Uuid, ...] = ()
     total_bytes: Bytes = 0
     free_bytes: Bytes = 0
     format: Format = CURRENT

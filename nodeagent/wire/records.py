@@ -61,6 +61,7 @@ class VmRecord:
 
     manifest_generation: how many manifests it has had, each with another digest than the one before.
     ends: how many runs in a row ended by themselves, each soon after its start, with the last one; None after a stop.
+    removed_at_ms: wall clock of the host that removed it; what is left of it besides its disks is kept for a while.
     revision grows by one with every write; the higher readable one of two copies wins.
     """
 
@@ -83,6 +84,7 @@ class VmRecord:
     run: Run | None = None
     ends: Count | None = None
     removed: bool = False
+    removed_at_ms: Milliseconds | None = None
     copy_domain: Uuid | None = None
     format: Format = CURRENT
 

@@ -10,7 +10,7 @@ from reconciler.diffing.context import DiffContext, Finding, find_having, find_w
 from reconciler.diffing.hostids import assign_host_ids
 from reconciler.diffing.hosts import diff_host
 from reconciler.diffing.lostmaster import block_emptied_master
-from reconciler.diffing.purges import diff_purges
+from reconciler.diffing.purges import diff_purges, diff_remains
 from reconciler.diffing.records import MacLedger, disk_record, used_macs
 from reconciler.diffing.removals import block_mass_removal, diff_vanished, find_vanished
 from reconciler.diffing.sharing import withhold_shared
@@ -61,6 +61,7 @@ def diff_data_center(
     rest = [one for diff in diffs.values() for one in diff.findings]
     rest += (one for record in vanished for one in diff_vanished(context, record))
     rest += diff_purges(context)
+    rest += diff_remains(context)
     rest += _strangers(context)
     rest = withhold_shared(context, withhold_locked(context, rest))
     findings = withhold_undrained(context, [*findings, *rest])

@@ -159,7 +159,9 @@ TABLE: tuple[FieldRule, ...] = (
     FieldRule("cluster.migration", LIVE, "Used by the next migration."),
     FieldRule("dc.name", LIVE, "Shown to people."),
     FieldRule("dc.macPrefix", LIVE, "Used for addresses assigned from now on."),
-    FieldRule("dc.removedDisksRetention", LIVE, "Used by the next purge."),
+    FieldRule(
+        "dc.removedDisksRetention", LIVE, "Used by the next purge, also of what VMs kept besides their disks."
+    ),
     FieldRule("dc.uuid", REFUSE, "A data center keeps its uuid for life."),
 )
 

@@ -171,9 +171,11 @@ def _consent(plan: Plan, observed: Observed) -> Iterator[Objection]:
 
 
 def _has_consent(step: Step, observed: Observed) -> bool:
-    if step.kind == "remove-vm":
+    if step.kind in ("remove-vm", "purge-vm"):
         vm = observed.vms.get(str(step.args.get("vm")))
-        return bool(vm and vm.record and vm.record.allow_destroy == vm.uuid)
+        if vm is None or vm.record is None:
+            return False
+        return vm.record.removed if step.kind == "purge-vm" else vm.record.allow_destroy == vm.uuid
     if step.kind in ("remove-disk", "purge-disk"):
         image = str(step.args.get("image") or step.args.get("record", {}).get("image"))
         disk = observed.disks.get(image)

@@ -51,7 +51,7 @@ def vm_of(step: Step) -> str | None:
 async def recheck(step: Step, fleet: Fleet, hosts: Hosts) -> str:
     """Why a step's evidence does not hold now. Hosts that answered must answer again without the VM; hosts that
     were proven off must not answer at all. Before bytes are deleted for good the clocks must agree."""
-    if step.kind == "purge-disk":
+    if step.kind in ("purge-disk", "purge-vm"):
         return await _must_agree(step.host, fleet, hosts)
     vm = vm_of(step)
     if vm is None:

@@ -53,6 +53,7 @@ class Verb(StrEnum):
     GROW = "grow"
     REMOVE = "remove"
     RESTORE = "restore"
+    SET_ASIDE = "set-aside"
     PURGE = "purge"
     RECORD_EXIT = "record-exit"
     START = "start"

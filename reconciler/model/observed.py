@@ -106,6 +106,19 @@ class DiskObservation:
     volume: VolumeFacts | None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Remains:
+    """What is left somewhere of a removed VM besides its disks: its TPM's state on `host` (id), or its UEFI variables on
+    `storage_domain` (uuid). age_ms: since the removal, None if that is not known. aside: it has its other name already.
+    """
+
+    vm: str
+    host: str | None
+    storage_domain: str | None
+    aside: bool
+    age_ms: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class StorageObservation:
     """One storage domain: contents as `reader` read them, None where nobody could."""
@@ -150,6 +163,7 @@ class Observed:
     or is proven off. last_orders: by object id the key of the last order, or a mark over several, as ledgers and
     records report them. open_orders: by object id. master: uuid of the master domain, None before there is one.
     removed_ms: of removed disk images whose bytes are still there, how long ago that was, by image.
+    remains: what is left of removed VMs besides their disks, sorted; only what was read, and only with their tombstones.
     outdated: by object id, facts that are older than the object's own last result; nothing is planned on them.
     off: hosts proven off (id to kind of proof). newcomer_evidence: why a VM that appears in no record and on no
     host never ran; None if that cannot be known, for want of what newcomer_doubts names.
@@ -168,6 +182,7 @@ class Observed:
     last_orders: Mapping[str, str] = field(default_factory=dict)
     outdated: Mapping[str, OutdatedFacts] = field(default_factory=dict)
     removed_ms: Mapping[str, int] = field(default_factory=dict)
+    remains: tuple[Remains, ...] = ()
     off: Mapping[str, str] = field(default_factory=dict)
     records_read: bool = False
     complete: bool = False

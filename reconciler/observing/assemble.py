@@ -16,6 +16,7 @@ from reconciler.observing.hosts import add_hosts_of_pool, observe_hosts
 from reconciler.observing.orders import collect_last_orders, collect_open_orders
 from reconciler.observing.proofs import find_open_runs, proofs_that_count
 from reconciler.observing.records import Found, ages_of_removed, find_disks, find_records
+from reconciler.observing.remains import find_remains
 from reconciler.observing.reuse import (
     Carryover,
     compare_ground,
@@ -55,7 +56,8 @@ def assemble(desired: Desired, reports: Reports, previous: Observed | None = Non
     vms = _observe_vms(ground, carryover)
     seen = replace(ground.observed, vms=vms)
     seen = _with_objects(_with_newcomers(seen, ground, carryover), carryover)
-    seen = replace(seen, removed_ms=ages_of_removed(seen.disks, reports.wallclock_ms))
+    remains = find_remains(seen.hosts, seen.storage, seen.vms, reports.wallclock_ms)
+    seen = replace(seen, removed_ms=ages_of_removed(seen.disks, reports.wallclock_ms), remains=remains)
     return _with_orders(seen, ground.off, carryover)
 
 

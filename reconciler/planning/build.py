@@ -14,10 +14,11 @@ from reconciler.planning.ordering import display_key, order_steps
 from reconciler.planning.rules.disks import plan_disks
 from reconciler.planning.rules.hosts import plan_hosts
 from reconciler.planning.rules.live import plan_live
+from reconciler.planning.rules.remains import plan_remains
 from reconciler.planning.rules.storage import plan_storage
 from reconciler.planning.rules.vms import plan_vms
 
-TOPICS = (plan_storage, plan_hosts, plan_disks, plan_vms, plan_live)
+TOPICS = (plan_storage, plan_hosts, plan_disks, plan_vms, plan_live, plan_remains)
 
 
 def build_plan(

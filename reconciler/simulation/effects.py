@@ -1,6 +1,6 @@
 """What each kind of order does to the world, with the refusals and the checks of the real agent."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from nodeagent.wire.arguments import (
     GrowDisk,
     PauseVm,
     PurgeDisk,
+    PurgeVm,
     RecordExit,
     RemoveDisk,
     RemoveNetwork,
@@ -39,7 +40,7 @@ from nodeagent.wire.arguments import (
 )
 from nodeagent.wire.facts import CertificateFacts, NetworkFacts
 from nodeagent.wire.guest import NicConfig
-from nodeagent.wire.records import VolumeFacts
+from nodeagent.wire.records import VmRecord, VolumeFacts
 from reconciler.simulation.guests import (
     boot_guest,
     home_guest,
@@ -217,10 +218,38 @@ def _record_exit(world: World, host: SimulatedHost, args: RecordExit, key: str) 
 def _remove_vm(world: World, host: SimulatedHost, args: RemoveVm, key: str) -> Outputs:
     domain = place(world, host, args.master)
     record = domain.record(args.vm)
-    if record.allow_destroy != args.vm or (record.run is not None and record.run.closed is None):
-        raise SimulationFault("its record holds no consent, or it may be running")
-    domain.vms[args.vm] = replace(record, revision=record.revision + 1, removed=True, last_order=key)
+    if args.vm in host.guests:
+        raise SimulationFault("it runs here")
+    if not record.removed:
+        if record.allow_destroy != args.vm or (record.run is not None and record.run.closed is None):
+            raise SimulationFault("its record holds no consent, or it may be running")
+        domain.bury(args.vm, world.wallclock_ms + host.skew_ms, key)
+    for shelf in _shelves(world, host, domain, record):
+        if args.vm in shelf.kept:
+            shelf.kept.remove(args.vm)
+            shelf.set_aside.add(args.vm)
     return {}
+
+
+def _purge_vm(world: World, host: SimulatedHost, args: PurgeVm, _key: str) -> Outputs:
+    domain = place(world, host, args.master)
+    record = domain.record(args.vm)
+    removed_at = record.removed_at_ms
+    if removed_at is None or world.wallclock_ms + host.skew_ms - removed_at < args.retention_ms:
+        raise SimulationFault("it is still to be kept")
+    for shelf in _shelves(world, host, domain, record):
+        shelf.set_aside.discard(args.vm)
+    return {}
+
+
+def _shelves(
+    world: World, host: SimulatedHost, master: SimulatedStorage, record: VmRecord
+) -> Iterator[SimulatedStorage | SimulatedHost]:
+    """Where a VM can have left something besides its disks, as far as the host reaches it."""
+    yield master
+    if record.copy_domain in host.connected:
+        yield world.storage[record.copy_domain]
+    yield host
 
 
 def _stop(world: World, host: SimulatedHost, args: StopVm, key: str) -> Outputs:
@@ -342,6 +371,7 @@ EFFECTS: dict[str, Effect] = {
     "write-vm-record": _write_vm,
     "record-exit": _record_exit,
     "remove-vm": _remove_vm,
+    "purge-vm": _purge_vm,
     "start-vm": boot_guest,
     "stop-vm": _stop,
     "reboot-vm": reboot_guest,

@@ -50,9 +50,20 @@ def boot_claimed(world: World, host: SimulatedHost, args: StartVm) -> Outputs:
     master = master_of(world, host, args.master)
     host.guests[args.config.uuid] = SimulatedGuest(_with_addresses(args.config), world.now_ms)
     host.exits.pop(args.config.uuid, None)
+    _keep_state(world, host, args)
     pci = {nic.name: str(nic.pci) for nic in host.guests[args.config.uuid].config.nics}
     master.keep_findings(args.config.uuid, pci, [disk.name for disk in args.config.disks])
     return {"pci": pci}
+
+
+def _keep_state(world: World, host: SimulatedHost, args: StartVm) -> None:
+    """UEFI variables on the domain of the first disk, TPM state on the host."""
+    config = args.config
+    if config.firmware == "uefi":
+        place = config.disks[0].storage_domain if config.disks else args.master
+        world.storage[place].kept.add(config.uuid)
+    if config.tpm:
+        host.kept.add(config.uuid)
 
 
 def keep_digests(host: SimulatedHost, args: Arguments, digests: Mapping[str, str]) -> None:
@@ -143,6 +154,9 @@ def end_migration(world: World, host: SimulatedHost, args: MigrateVm, *, moved: 
     if moved and source_lives and target_lives:
         del host.guests[args.vm]
         destination.guests[args.vm].state = "running"
+        if args.vm in host.kept:
+            host.kept.remove(args.vm)
+            destination.kept.add(args.vm)
         master.settle_run(args.vm, args.run, (destination.run_host(),))
         end = f"has moved to {destination.id}"
     else:

@@ -63,7 +63,8 @@ class LedgerEntry:
 class SimulatedHost:
     """One host. Everything that a power cut loses is in `guests`; the rest is on its disk.
 
-    first_boot: the boot id of a real host that this one is a copy of, until it is booted anew.
+    first_boot: the boot id of a real host that this one is a copy of, until it is booted anew. kept, set_aside: uuids of
+    VMs whose TPM's state lies here, in use or with a removed VM's other name.
     """
 
     id: str
@@ -95,6 +96,8 @@ class SimulatedHost:
     first_boot: str = ""
     skew_ms: int = 0
     certificate: CertificateFacts | None = None
+    kept: set[str] = field(default_factory=set)
+    set_aside: set[str] = field(default_factory=set)
 
     @property
     def boot_id(self) -> str:
@@ -191,6 +194,8 @@ class SimulatedHost:
             orders=self._orders(),
             kinds=tuple(sorted(ARGUMENTS)),
             certificate=self.certificate,
+            kept=tuple(sorted(self.kept)),
+            set_aside=tuple(sorted(self.set_aside)),
         )
 
     def _lease(self, now_ms: int) -> LeaseFacts:

@@ -21,7 +21,8 @@ class SimulationFault(Exception):
 
 @dataclass(slots=True)
 class SimulatedStorage:
-    """One domain's content. Every reader and writer sees the same, as on shared storage."""
+    """One domain's content. Every reader and writer sees the same, as on shared storage. kept, set_aside: uuids of VMs
+    whose UEFI variables lie here, in use or with a removed VM's other name."""
 
     uuid: str
     master: bool
@@ -30,6 +31,8 @@ class SimulatedStorage:
     disks: dict[str, DiskRecord] = field(default_factory=dict)
     volumes: dict[str, VolumeFacts] = field(default_factory=dict)
     total_bytes: int = 2**44
+    kept: set[str] = field(default_factory=set)
+    set_aside: set[str] = field(default_factory=set)
 
     def contents(self) -> StorageContents:
         """What a connected host reports of the domain."""
@@ -42,6 +45,8 @@ class SimulatedStorage:
             vms=tuple(self.vms[key] for key in sorted(self.vms)),
             disks=tuple(self.disks[key] for key in sorted(self.disks)),
             volumes=tuple(self.volumes[key] for key in sorted(self.volumes)),
+            kept=tuple(sorted(self.kept)),
+            set_aside=tuple(sorted(self.set_aside)),
             total_bytes=self.total_bytes,
             free_bytes=self.total_bytes - used,
         )
@@ -103,6 +108,17 @@ class SimulatedStorage:
             run = replace(record.run, closed=reason, stopped_by_manifest=stopped_by_manifest)
             ends = record.ends if reason == "failed" else ends
             self._update(record, run=run, ends=ends, last_order=key)
+
+    def bury(self, vm: str, wallclock_ms: int, key: str) -> None:
+        """Turns a VM's record into a tombstone; its consent is used up, and what was asked of it is over."""
+        self._update(
+            self.record(vm),
+            removed=True,
+            removed_at_ms=wallclock_ms,
+            allow_destroy=None,
+            intents=(),
+            last_order=key,
+        )
 
     def keep_findings(self, vm: str, pci: dict[str, str], disks: Sequence[str] | None = None) -> None:
         """Writes the addresses that the hypervisor chose, and the disks that the guest was given."""

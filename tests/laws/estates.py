@@ -190,6 +190,8 @@ def _vm(vm: VmSpec, spec: EstateSpec) -> VirtualMachine:
             mobility=vm.mobility,
             priority=vm.priority,
             serial=vm.serial,
+            firmware="uefi" if vm.consent else "bios",
+            tpm=vm.consent,
         )
     )
 

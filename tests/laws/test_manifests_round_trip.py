@@ -92,6 +92,8 @@ def vm_spec(vm: VirtualMachine) -> dict[str, Any]:
         "placement": {"hosts": [*map(name_of, vm.hosts)], "migration": str(vm.mobility)},
         "priority": vm.priority,
         "serial": vm.serial,
+        "firmware": vm.firmware,
+        "tpm": vm.tpm,
     }
 
 

@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nodeagent.wire.arguments import ARGUMENTS
+from nodeagent.wire.records import DiskRecord, VmRecord
 from reconciler.model.capacity import guest_footprint, host_capacity
 from reconciler.model.change import Disruption
 from reconciler.model.desired import Desired
@@ -110,7 +111,7 @@ def test_guests_feel_what_the_plan_predicted_and_nothing_else(history: History, 
 def predicted_for(plan: Plan, uuid: str) -> Disruption:
     """The worst that the plan says of one guest; removing the record of a stopped VM is felt by no guest."""
     order = list(Disruption)
-    steps = (step for step in plan.steps if step.kind not in ("remove-vm", "remove-disk"))
+    steps = (step for step in plan.steps if step.kind not in ("remove-vm", "remove-disk", "purge-vm"))
     found = [step.disruption for step in steps if uuid in (step.args.get("vm"), _uuid_of(step))]
     return max(found, key=order.index, default=Disruption.NONE)
 
@@ -168,10 +169,9 @@ def test_nothing_is_destroyed_without_the_consent_that_its_record_holds(history:
     plan = stage.plan(desired, OPTIONS).plan
 
     for step in plan.steps:
-        if step.kind in ("remove-vm", "remove-disk", "purge-disk"):
-            if step.kind == "purge-disk":
-                assert_kept_long_enough(stage, desired, step)
-                continue
+        if step.kind in ("purge-disk", "purge-vm"):
+            assert_kept_long_enough(stage, desired, step)
+        elif step.kind in ("remove-vm", "remove-disk") and not step.id.endswith("#set-aside"):
             uuid = step.args.get("vm") or step.args["record"]["image"]
             assert uuid in consents(stage), step.id
             assert step.object not in desired.vms
@@ -181,7 +181,11 @@ def test_nothing_is_destroyed_without_the_consent_that_its_record_holds(history:
 
 def assert_kept_long_enough(stage: Stage, desired: Desired, step: Step) -> None:
     """Only what was removed with consent, the declared time ago, by a host that knows what time it is."""
-    record = stage.world.storage[step.args["storage_domain"]].disks[step.args["image"]]
+    record: DiskRecord | VmRecord
+    if step.kind == "purge-disk":
+        record = stage.world.storage[step.args["storage_domain"]].disks[step.args["image"]]
+    else:
+        record = stage.world.storage[step.args["master"]].vms[step.args["vm"]]
     assert record.removed
     assert record.removed_at_ms is not None
     assert stage.world.wallclock_ms - record.removed_at_ms >= desired.data_center.retention_ms

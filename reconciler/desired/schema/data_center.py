@@ -24,7 +24,7 @@ class DataCenterSpec(Part):
     removed_disks_retention: Annotated[Duration, between("0s", "3650d")] = Field(
         default=7 * 24 * 3_600_000, json_schema_extra={"default": "7d"}
     )
-    """How long a removed disk can be restored before its bytes are deleted."""
+    """How long a removed disk can be restored before its bytes are deleted; and what else a removed VM kept."""
 
 
 class DataCenterManifest(Manifest):

@@ -164,6 +164,14 @@ def test_a_step_that_destroys_needs_the_consent_that_the_record_holds_now(
     assert [reason for reason, _ in reasons(plan_of(step), now)] == (["consent"] if refused else [])
 
 
+@pytest.mark.parametrize("removed", [True, False])
+def test_what_a_vm_kept_is_deleted_only_with_its_tombstone(removed: bool) -> None:
+    step = make_step("1", kind="purge-vm", disruption=Disruption.DATA_LOSS)
+    now = fresh(observed=observed(record=record(removed=removed, allow_destroy=VM)))
+
+    assert [reason for reason, _ in reasons(plan_of(step), now)] == ([] if removed else ["consent"])
+
+
 def test_a_step_of_another_kind_that_destroys_is_never_admitted() -> None:
     step = make_step("1", disruption=Disruption.DATA_LOSS)
 

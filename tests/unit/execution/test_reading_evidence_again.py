@@ -50,14 +50,15 @@ def test_orders_that_have_ended_or_begin_no_guest_of_it_are_none(state, other):
     assert objection(replace(state, orders=(other,))) == ""
 
 
+@pytest.mark.parametrize("kind", ["purge-disk", "purge-vm"])
 @pytest.mark.parametrize(
     ("ours", "objects"), [(0, False), (2_000, False), (-2_000, False), (2_001, True), (None, True)]
 )
 def test_before_a_purge_the_hosts_clock_is_compared_with_ours_once_more(
-    ours: int | None, objects: bool
+    ours: int | None, objects: bool, kind: str
 ) -> None:
     fleet = make_fleet(1)
-    step = make_step("a", kind="purge-disk")
+    step = make_step("a", kind=kind)
     hosts = Hosts({"host/h1": fleet["host/h1"].uuid}, (lambda: ours) if ours is not None else None)
 
     assert bool(run_in_virtual_time(recheck(step, fleet, hosts))) is objects

@@ -52,7 +52,10 @@ def scene(tmp_path):
         settings=settings,
         links=SimpleNamespace(read=lambda: LINKS),
         exits=SimpleNamespace(pending=tuple),
+        paths=SimpleNamespace(tpm_state=tmp_path / "swtpm"),
     )
+    (tmp_path / "swtpm" / VM).mkdir(parents=True)
+    (tmp_path / "swtpm" / f"_remove_me_{HOST}").mkdir()
     tenure = SimpleNamespace(facts=lambda: LeaseFacts(4), resync_needed=True)
     collectors = Collectors(
         host=host,
@@ -80,6 +83,7 @@ def test_a_document_has_what_every_collector_reports(scene):
     assert state.nics == ("eth0", "eth1")
     assert (state.host_id, state.capabilities.threads, state.lease.epoch) == (3, 2, 4)
     assert [order.state for order in state.orders] == ["running"]
+    assert (state.kept, state.set_aside) == ((VM,), (HOST,))
     assert (state.resync_needed, state.processes, state.certificate) == (
         True,
         (VM,),

@@ -27,6 +27,7 @@ from nodeagent.storagefile import ConnectedDomain
 from nodeagent.wire.arguments import StorageConnection
 from nodeagent.wire.orders import Evidence, Progress
 from tests.unit.nodeagent.storage.disks import CREATE, CREATION, IMAGE, VOLUME, Order
+from tests.unit.nodeagent.storage.vms import MASTER, SECOND
 
 DOMAIN = "44444444-2222-4333-8444-555555555555"
 CENTER = "99999999-2222-4333-8444-555555555555"
@@ -244,3 +245,21 @@ def volume(place: Path, order: Order) -> Path:
     """The file of a disk that was made by order."""
     assert order(CREATE, CREATION) == ""
     return place / "images" / IMAGE / VOLUME
+
+
+@pytest.fixture
+def master(host: Host, local: ConnectedDomain) -> Path:
+    host.storage.connect(local)
+    return host.storage.place(MASTER)
+
+
+@pytest.fixture
+def copy(host: Host, tmp_path: Path) -> Path:
+    (tmp_path / "second").mkdir()
+    make_domain(
+        tmp_path / "second",
+        DomainMetadata(SECOND, "LOCALFS", "Regular", "second", (CENTER,), "/x"),
+    )
+    connection = StorageConnection("localfs", str(tmp_path / "second"))
+    host.storage.connect(ConnectedDomain(SECOND, CENTER, connection, 1))
+    return host.storage.place(SECOND)

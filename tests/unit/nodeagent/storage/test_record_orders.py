@@ -18,11 +18,8 @@ from nodeagent.storagefile import ConnectedDomain
 from nodeagent.wire.arguments import RecordExit, RemoveVm, StorageConnection, WriteVmRecord
 from nodeagent.wire.orders import Evidence, HostEvidence
 from nodeagent.wire.records import RunHost, VmRecord
+from tests.unit.nodeagent.storage.vms import CENTER, MASTER, RECORD, SECOND, VM
 
-MASTER = "44444444-2222-4333-8444-555555555555"
-SECOND = "55555555-2222-4333-8444-555555555555"
-CENTER = "99999999-2222-4333-8444-555555555555"
-VM = "11111111-2222-4333-8444-555555555555"
 OLD_BOOT = "0000b007-2222-4333-8444-555555555555"
 NEW_BOOT = "1111b007-2222-4333-8444-555555555555"
 HERE = RunHost("aaaaaaaa-2222-4333-8444-555555555555", OLD_BOOT)
@@ -30,35 +27,6 @@ THERE = RunHost("cccccccc-2222-4333-8444-555555555555", OLD_BOOT)
 
 Order = Callable[..., str]
 WRITE, EXIT, REMOVE = record_write.OPERATION, record_exit.OPERATION, record_remove.OPERATION
-RECORD = VmRecord(
-    uuid=VM,
-    object="vm/web-1",
-    data_center=CENTER,
-    revision=1,
-    incarnation=1,
-    machine="pc-q35-7.2",
-    cpu_model="max",
-    copy_domain=SECOND,
-    last_order="apply/step",
-)
-
-
-@pytest.fixture
-def master(host: Host, local: ConnectedDomain) -> Path:
-    host.storage.connect(local)
-    return host.storage.place(MASTER)
-
-
-@pytest.fixture
-def copy(host: Host, tmp_path: Path) -> Path:
-    (tmp_path / "second").mkdir()
-    make_domain(
-        tmp_path / "second",
-        DomainMetadata(SECOND, "LOCALFS", "Regular", "second", (CENTER,), "/x"),
-    )
-    connection = StorageConnection("localfs", str(tmp_path / "second"))
-    host.storage.connect(ConnectedDomain(SECOND, CENTER, connection, 1))
-    return host.storage.place(SECOND)
 
 
 def write(record: VmRecord) -> WriteVmRecord:
@@ -228,65 +196,6 @@ def test_a_vm_is_removed_with_consent_and_its_tombstone_stays(
     assert tombstone.last_order == "apply/remove"
     assert read_vm_record(copy, VM) == tombstone
     assert "tombstone stays" in order(WRITE, write(replace(record, revision=tombstone.revision + 1)))
-
-
-@pytest.fixture
-def state(master: Path, copy: Path, host: Host) -> list[Path]:
-    """What VMs with UEFI and TPM leave: of the one to remove, and of another one."""
-    other = VM.replace("1", "2")
-    firmware = [place / "master/firmware" / f"{vm}.fd" for place in (master, copy) for vm in (VM, other)]
-    for file in firmware:
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(b"boot order")
-    tpm = [host.paths.tpm_state / vm / "tpm2" / "tpm2-00.permall" for vm in (VM, other)]
-    for file in tpm:
-        file.parent.mkdir(parents=True)
-        file.write_bytes(b"keys")
-    return [*firmware, *tpm]
-
-
-def test_what_a_removed_vm_kept_besides_its_disks_is_set_aside_and_not_lost(
-    master: Path, copy: Path, host: Host, order: Order, state: list[Path]
-) -> None:
-    write_vm_record(master, copy, replace(RECORD, allow_destroy=VM))
-    assert order(REMOVE, RemoveVm(MASTER, VM)) == ""
-
-    own, others = state[::2], state[1::2]
-    assert not any(path.exists() for path in own)
-    assert all(path.exists() for path in others)
-    for place in (master, copy):
-        assert (place / "master/firmware" / f"_remove_me_{VM}.fd").read_bytes() == b"boot order"
-    kept = host.paths.tpm_state / f"_remove_me_{VM}" / "tpm2" / "tpm2-00.permall"
-    assert kept.read_bytes() == b"keys"
-    assert order(REMOVE, RemoveVm(MASTER, VM)) == ""
-
-
-def test_a_removal_that_died_before_the_vms_state_was_set_aside_is_completed(
-    master: Path, copy: Path, host: Host, order: Order, state: list[Path], control: Any
-) -> None:
-    write_vm_record(master, copy, replace(RECORD, removed=True))
-    assert REMOVE.recover(host, RemoveVm(MASTER, VM), control) is True
-    assert not any(path.exists() for path in state[::2])
-
-
-def test_a_removal_that_died_before_the_tombstone_has_set_nothing_aside(
-    master: Path, copy: Path, host: Host, state: list[Path], control: Any
-) -> None:
-    write_vm_record(master, copy, replace(RECORD, allow_destroy=VM))
-    assert REMOVE.recover(host, RemoveVm(MASTER, VM), control) is False
-    assert all(path.exists() for path in state)
-
-
-def test_no_link_leads_a_removal_out_of_its_directory(
-    master: Path, copy: Path, order: Order, tmp_path: Path
-) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / f"{VM}.fd").write_bytes(b"precious")
-    (master / "master/firmware").symlink_to(tmp_path / "elsewhere")
-    write_vm_record(master, copy, replace(RECORD, allow_destroy=VM))
-
-    assert "not set aside" in order(REMOVE, RemoveVm(MASTER, VM))
-    assert (tmp_path / "elsewhere" / f"{VM}.fd").exists()
 
 
 @pytest.mark.parametrize(
