@@ -13,6 +13,9 @@ import yaml
 from reconciler.model.quantities import format_bytes
 
 SUFFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+GAP = "  "
+LEAST_WIDTH = 8
+"""Characters that a column keeps on the narrowest terminal."""
 LONGEST_EXACT = 6
 """Characters of an exact quantity that is as easily read as a rounded one: `1536Mi`."""
 
@@ -119,9 +122,45 @@ def _plain(text: str) -> str:
 
 
 def _print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
-    """Columns aligned; the last one is cut to the terminal's width, never the others."""
-    widths = [max(len(text) for text in column) for column in zip(columns, *rows, strict=True)]
-    limit = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 0
-    for row in (columns, *rows):
-        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        typer.echo(f"{line[: limit - 1]}…" if limit and len(line) > limit else line)
+    """Columns aligned; on a terminal no wider than that."""
+    limit = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else None
+    for line in lay_out([columns, *rows], limit):
+        typer.echo(line)
+
+
+def lay_out(rows: Sequence[Sequence[str]], limit: int | None = None) -> list[str]:
+    """Rows as lines, columns aligned; the first is the headings. limit: characters of a line; where that is too little,
+    the widest columns are shortened, names in their middle and the last column at its end."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if limit is not None:
+        widths = fit_widths(widths, limit - len(GAP) * (len(widths) - 1))
+    last = len(widths) - 1
+    lines = [
+        GAP.join(
+            (_cut(text, width) if at == last else shorten(text, width)).ljust(width)
+            for at, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return lines if limit is None else [_cut(line, limit) for line in lines]
+
+
+def fit_widths(widths: Sequence[int], room: int) -> list[int]:
+    """Widths that take no more than `room` together: the widest give first, none below LEAST_WIDTH."""
+    widest = max(widths)
+    while widest > LEAST_WIDTH and sum(min(one, widest) for one in widths) > room:
+        widest -= 1
+    return [min(one, widest) for one in widths]
+
+
+def shorten(text: str, width: int) -> str:
+    """Text in so many characters: its beginning and its end, by which names differ."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
+
+
+def _cut(text: str, width: int) -> str:
+    """Text in so many characters: its beginning."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"

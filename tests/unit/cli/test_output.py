@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.output import ListFormat, print_rows
+from reconciler.cli.output import ListFormat, lay_out, print_rows, shorten
 from tests.unit.cli.conftest import Desk
 
 ROWS = [("vm/web-1", "running", "a note that is far too long for a narrow terminal " * 3)]
@@ -29,6 +29,38 @@ def test_lines_in_a_pipe_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
     print_rows(ROWS, ("vm", "state", "notes"), ListFormat.TABLE)
 
     assert ROWS[0][2].strip() in capsys.readouterr().out
+
+
+LONG = "vm/" + "-".join(["customer-portal-production"] * 2) + "-node-7"
+LISTED = [
+    ("vm", "state", "host", "notes"),
+    (LONG, "running", "host/h1", ""),
+    ("vm/b", "running", "host/h2", "to do: x"),
+]
+
+
+def test_a_long_name_is_shortened_in_its_middle_and_leaves_the_other_columns_alone() -> None:
+    head, long, short = lay_out(LISTED, 60)
+
+    assert max(map(len, (head, long, short))) <= 60
+    assert long.startswith("vm/customer") and "…" in long
+    assert "-node-7  running  host/h1" in long
+    assert short.endswith("running  host/h2  to do: x")
+    assert head.index("state") == short.index("running") == long.index("running")
+
+
+@pytest.mark.parametrize("limit", range(30, 120, 7))
+def test_no_table_is_wider_than_its_terminal(limit: int) -> None:
+    rows = [*LISTED, (LONG, LONG, LONG, LONG)]
+
+    assert max(map(len, lay_out(rows, limit))) <= limit
+
+
+def test_what_fits_is_not_touched() -> None:
+    assert lay_out(LISTED, 200) == lay_out(LISTED)
+    assert LONG in lay_out(LISTED)[1]
+    assert shorten("web-1", 5) == "web-1"
+    assert shorten("web-12", 5) == "we…12"
 
 
 def test_text_from_elsewhere_cannot_write_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
