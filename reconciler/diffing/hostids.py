@@ -5,6 +5,7 @@ A host that holds an id counts as one that may run VMs, so an id is taken away o
 
 from collections.abc import Mapping
 
+from nodeagent.wire.facts import HostState
 from reconciler.diffing.context import DiffContext, domain_exists, domain_readable
 from reconciler.model.change import Blocked, Deferred
 from reconciler.model.desired import Host
@@ -67,6 +68,37 @@ def objection_to_connecting(context: DiffContext, host: Host) -> Blocked | Defer
     return Blocked(name, reason, "bring a host back that was connected to storage before")
 
 
+def uses_other_id(context: DiffContext, host: Host, state: HostState) -> bool:
+    """Whether a host has connected storage with a host id that is not its own any more: it was off for so long that its
+    id was given to another."""
+    return bool(state.storage) and state.host_id not in (None, context.host_ids.get(host.uuid))
+
+
+def objection_to_other_id(context: DiffContext, host: Host, state: HostState) -> Blocked | None:
+    """Who must act until such a host can let go of its storage, which it does in maintenance, without guests."""
+    number = context.host_ids.get(host.uuid)
+    if number is not None and is_drained(state):
+        return None
+    holders = [uuid for uuid, held in context.host_ids.items() if held == state.host_id]
+    named = {one.uuid: name for name, one in context.desired.hosts.items()}
+    whose = f", which {named.get(holders[0], f'host/{holders[0]}')} has now" if holders else ""
+    then = (
+        f"its guests move, its storage is disconnected, and then connected with host id {number}"
+        if number is not None
+        else f"and give host ids back: all {MAX_HOST_ID} are taken by {_name_holders(context)}"
+    )
+    return Blocked(
+        host.meta.id,
+        f"it has connected storage with host id {state.host_id}{whose}; neither is anything connected or let go there",
+        f"set maintenance: true on {host.meta.id}: {then}; then take it back",
+    )
+
+
+def is_drained(state: HostState) -> bool:
+    """Whether a host is in maintenance, and surely without guests."""
+    return state.maintenance and state.guests_complete and not (state.guests or state.processes)
+
+
 def _name_holders(context: DiffContext) -> str:
     """`2 declared hosts and 248 that no manifest declares (host/…, host/…, …)`."""
     declared = {host.uuid for host in context.desired.hosts.values()}
@@ -98,8 +130,7 @@ def _has_let_go(host: HostObservation) -> bool:
     state = host.state
     if not host.answering or state is None:
         return False
-    quiet = state.maintenance and state.guests_complete
-    return quiet and not (state.guests or state.processes or state.storage)
+    return is_drained(state) and not state.storage
 
 
 def _named_in_runs(observed: Observed) -> set[str]:

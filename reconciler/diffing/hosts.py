@@ -11,9 +11,9 @@ from reconciler.diffing.context import (
     objection_to_letting_go,
 )
 from reconciler.diffing.fields import effect_of
-from reconciler.diffing.hostids import objection_to_connecting
+from reconciler.diffing.hostids import objection_to_connecting, objection_to_other_id, uses_other_id
 from reconciler.model.bridges import obstacle_to_network
-from reconciler.model.change import Blocked, Change, Deferred, FieldChange, Reason, Verb
+from reconciler.model.change import OTHER_HOST_ID, Blocked, Change, Deferred, FieldChange, Reason, Verb
 from reconciler.model.desired import Host
 from reconciler.model.observed import HostObservation
 
@@ -35,7 +35,10 @@ def diff_host(context: DiffContext, host: Host) -> Iterator[Finding]:
             "release it there first, or correct the uuid of this data center",
         )
         return
-    yield from _storage(context, host, state)
+    if uses_other_id(context, host, state):
+        yield from _let_go_of_all(context, host, state)
+    else:
+        yield from _storage(context, host, state)
     yield from _networks(context, host, state)
     yield from _maintenance(host, state)
     if (seen.certificate_percent or 0) >= RENEWAL_PERCENT:
@@ -68,6 +71,16 @@ def _silent(context: DiffContext, host: Host, seen: HostObservation | None) -> F
         f"it does not answer{detail}; its VMs start elsewhere only once it is proven off",
         f"bring the host or its agent back (ostler-agent check), or confirm that it is off: `ostler host confirm-off {name}`",
     )
+
+
+def _let_go_of_all(context: DiffContext, host: Host, state: HostState) -> Iterator[Finding]:
+    """All storage that was connected with another host's id; the pass after that connects it with its own."""
+    objection = objection_to_other_id(context, host, state)
+    if objection is not None:
+        yield objection
+    for one in state.storage if objection is None else ():
+        because = (Reason(OTHER_HOST_ID, str(state.host_id)),)
+        yield Change(host.meta.id, Verb.DISCONNECT, because, host=host.meta.id, subject=one.uuid)
 
 
 def _storage(context: DiffContext, host: Host, state: HostState) -> Iterator[Finding]:

@@ -73,6 +73,10 @@ class Power(StrEnum):
     HOLD = "hold"
 
 
+OTHER_HOST_ID = "other-host-id"
+"""The rule by which a host lets go of storage that it has connected with an id which is another host's now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why: the name of a rule, and the id, field or fact it refers to."""

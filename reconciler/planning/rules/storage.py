@@ -11,7 +11,7 @@ from nodeagent.wire.arguments import (
     WritePoolRecord,
 )
 from nodeagent.wire.records import PoolRecord
-from reconciler.model.change import Reason, Verb
+from reconciler.model.change import OTHER_HOST_ID, Change, Reason, Verb
 from reconciler.model.desired import StorageDomain
 from reconciler.model.names import name_of
 from reconciler.model.plan import Estimate, Step
@@ -100,6 +100,14 @@ def _own_host_id(context: PlanContext, host: str) -> int | None:
     return state.host_id if state is not None and context.observed.pool is None else None
 
 
+def _why_let_go(change: Change) -> str:
+    """Why a host disconnects a storage domain."""
+    reason = change.because[0]
+    if reason.rule == OTHER_HOST_ID:
+        return f"connected as host id {reason.ref}, which is another host's now"
+    return "which no manifest declares"
+
+
 def _connections(context: PlanContext) -> Iterator[Step]:
     """Connecting and disconnecting, host by host."""
     pool = context.changes.pool or context.observed.pool
@@ -113,7 +121,7 @@ def _connections(context: PlanContext) -> Iterator[Step]:
                 DisconnectStorageDomain(subject),
                 verb=f"disconnect-{name_of(name)}",
                 host=host,
-                summary=f"let go of {name}, which no manifest declares",
+                summary=f"let go of {name}, {_why_let_go(change)}",
                 timeout_ms=MOUNT_TIMEOUT_MS,
             )
             continue
