@@ -11,6 +11,7 @@ import typer
 import yaml
 
 from reconciler.model.quantities import format_bytes
+from reconciler.planfile.shortening import shorten
 
 SUFFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 GAP = "  "
@@ -151,14 +152,6 @@ def fit_widths(widths: Sequence[int], room: int) -> list[int]:
     while widest > LEAST_WIDTH and sum(min(one, widest) for one in widths) > room:
         widest -= 1
     return [min(one, widest) for one in widths]
-
-
-def shorten(text: str, width: int) -> str:
-    """Text in so many characters: its beginning and its end, by which names differ."""
-    if len(text) <= width:
-        return text
-    end = (width - 1) // 2
-    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
 def _cut(text: str, width: int) -> str:

@@ -6,12 +6,15 @@ from html import escape
 
 from reconciler.model.change import Disruption
 from reconciler.model.plan import Edge, Step
+from reconciler.planfile.shortening import shorten
 
-BOX_WIDTH, BOX_HEIGHT = 230, 44
-COLUMN, ROW = 300, 58
-MARGIN = 16
+BOX_HEIGHT, ROW = 44, 58
+GAP, MARGIN, PADDING = 70, 16, 10
+CHARACTER = 7.5
+"""Width of a character of the page's fonts at 12 px, rounded up: the widest of them takes 0.61 of its size."""
 MOST_NODES = 400
-LABEL_LENGTH = 32
+LEAST_LABEL, MOST_LABEL = 16, 44
+"""Characters of a line in a box; what is longer loses its middle, and is whole in the tooltip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +24,18 @@ class Box:
     step: Step
     x: int
     y: int
+    width: int
+
+    @property
+    def lines(self) -> tuple[str, str]:
+        """Its texts: the step, and where it is taken with what guests feel."""
+        return _lines(self.step)
 
 
 def draw_graph(steps: Sequence[Step]) -> str:
     """An SVG element; of a plan with more than 400 steps the first 400."""
     boxes = _lay_out(steps[:MOST_NODES])
-    width = max((box.x for box in boxes.values()), default=0) + BOX_WIDTH + MARGIN
+    width = max((box.x + box.width for box in boxes.values()), default=0) + MARGIN
     height = max((box.y for box in boxes.values()), default=0) + BOX_HEIGHT + MARGIN
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" aria-label="Order of the steps">'
@@ -42,17 +51,30 @@ def draw_graph(steps: Sequence[Step]) -> str:
 
 
 def _lay_out(steps: Sequence[Step]) -> dict[str, Box]:
-    """Each step one column right of the last step that it waits for; rows in plan order."""
+    """Each step one column right of the last step that it waits for, rows in plan order; columns as wide as their texts."""
     level: dict[str, int] = {}
-    filled: dict[int, int] = {}
-    boxes: dict[str, Box] = {}
+    columns: dict[int, list[Step]] = {}
     for step in steps:
-        column = 1 + max((level[edge.step] for edge in step.after if edge.step in level), default=-1)
-        level[step.id] = column
-        row = filled.get(column, 0)
-        filled[column] = row + 1
-        boxes[step.id] = Box(step, MARGIN + column * COLUMN, MARGIN + row * ROW)
-    return boxes
+        level[step.id] = 1 + max((level[edge.step] for edge in step.after if edge.step in level), default=-1)
+        columns.setdefault(level[step.id], []).append(step)
+    boxes: dict[str, Box] = {}
+    left = MARGIN
+    for _, column in sorted(columns.items()):
+        width = _width(column)
+        boxes |= {step.id: Box(step, left, MARGIN + row * ROW, width) for row, step in enumerate(column)}
+        left += width + GAP
+    return {step.id: boxes[step.id] for step in steps}
+
+
+def _width(column: Sequence[Step]) -> int:
+    """Pixels that the longest line of a column takes in its box."""
+    longest = max(len(line) for step in column for line in _lines(step))
+    return round(max(LEAST_LABEL, longest) * CHARACTER) + 2 * PADDING
+
+
+def _lines(step: Step) -> tuple[str, str]:
+    felt = "" if step.disruption is Disruption.NONE else f" · {step.disruption.value}"
+    return shorten(step.id, MOST_LABEL), f"{shorten(step.host, MOST_LABEL - len(felt))}{felt}"
 
 
 def _needed_edges(steps: Sequence[Step]) -> dict[str, list[Edge]]:
@@ -69,7 +91,7 @@ def _needed_edges(steps: Sequence[Step]) -> dict[str, list[Edge]]:
 
 def _curve(start: Box, end: Box, rule: str, kind: str) -> str:
     """A curve from one box to the next, with its rule as a tooltip."""
-    x1, y1 = start.x + BOX_WIDTH, start.y + BOX_HEIGHT // 2
+    x1, y1 = start.x + start.width, start.y + BOX_HEIGHT // 2
     x2, y2 = end.x, end.y + BOX_HEIGHT // 2
     middle = (x1 + x2) // 2
     dashed = ' stroke-dasharray="4 3"' if kind == "settled" else ""
@@ -80,17 +102,13 @@ def _curve(start: Box, end: Box, rule: str, kind: str) -> str:
 
 
 def _box(box: Box) -> str:
-    """A step with its host; the summary as a tooltip."""
+    """A step with its host; all of it as a tooltip."""
     step = box.step
-    felt = f" {step.disruption.value}" if step.disruption is not Disruption.NONE else ""
+    felt = "" if step.disruption is Disruption.NONE else f" {step.disruption.value}"
+    first, second = box.lines
     return (
-        f'<g class="step{felt}"><title>{escape(step.summary)}</title>'
-        f'<rect x="{box.x}" y="{box.y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6"/>'
-        f'<text x="{box.x + 10}" y="{box.y + 18}">{escape(_short(step.id))}</text>'
-        f'<text class="host" x="{box.x + 10}" y="{box.y + 35}">{escape(_short(step.host))}{escape(felt and f" ·{felt}")}</text></g>'
+        f'<g class="step{felt}"><title>{escape(step.id)} on {escape(step.host)}: {escape(step.summary)}</title>'
+        f'<rect x="{box.x}" y="{box.y}" width="{box.width}" height="{BOX_HEIGHT}" rx="6"/>'
+        f'<text x="{box.x + PADDING}" y="{box.y + 18}">{escape(first)}</text>'
+        f'<text class="host" x="{box.x + PADDING}" y="{box.y + 35}">{escape(second)}</text></g>'
     )
-
-
-def _short(text: str) -> str:
-    """A label that fits into its box."""
-    return text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…"

@@ -19,7 +19,7 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bo
 .blocked { border-left: 4px solid var(--hard); padding-left: .8rem; }
 .alerts, .deferred, .drift { border-left: 4px solid var(--live); padding-left: .8rem; }
 .felt { font-weight: 600; color: var(--hard); } .felt.live-migrate, .felt.pause { color: var(--live); }
-td.id:nth-child(2) { white-space: nowrap; }
+td.id { min-width: 6em; }
 svg rect { fill: Canvas; stroke: var(--line); } svg text { font: 12px ui-monospace, monospace; fill: currentColor; }
 svg .host { opacity: .7; } svg .edge { fill: none; stroke: var(--line); stroke-width: 1.5; }
 svg .live-migrate rect, svg .pause rect { stroke: var(--live); stroke-width: 2; }

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.output import ListFormat, lay_out, print_rows, shorten
+from reconciler.cli.output import ListFormat, lay_out, print_rows
+from reconciler.planfile.shortening import shorten
 from tests.unit.cli.conftest import Desk
 
 ROWS = [("vm/web-1", "running", "a note that is far too long for a narrow terminal " * 3)]
