@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from reconciler.model.change import Disruption
 from reconciler.model.plan import Plan, Step
 from reconciler.planfile.canonical import plan_digest, plan_id
-from reconciler.planfile.text import headline
+from reconciler.planfile.text import fields_text, headline
 
 MOST_ROWS = 300
 MOST_NODES = 60
@@ -42,14 +42,20 @@ def _lines(plan: Plan, unmet: Sequence[str]) -> Iterator[str]:
     yield from _steps(plan.steps)
     yield from _list(
         "⛔ Blocked: somebody must act",
-        [f"`{one.object}`: {escape(one.reason)} → {escape(one.action)}" for one in plan.blocked],
+        [
+            f"`{one.object}`: {escape(one.reason + fields_text(one.fields))} → {escape(one.action)}"
+            for one in plan.blocked
+        ],
     )
     yield from _list(
         "⚠️ Alerts", [f"`{one.object}`: {escape(one.what)} → {escape(one.action)}" for one in plan.alerts]
     )
     yield from _list(
         "⏳ Deferred",
-        [f"`{one.object}`: {escape(one.reason)}, until {escape(one.until)}" for one in plan.deferred],
+        [
+            f"`{one.object}`: {escape(one.reason + fields_text(one.fields))}, until {escape(one.until)}"
+            for one in plan.deferred
+        ],
     )
     yield from _list(
         "🔀 Drift", [f"`{one.object}`: {escape(one.what)}; {escape(one.cause)}" for one in plan.drift]

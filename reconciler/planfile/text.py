@@ -76,7 +76,7 @@ def _after(step: Step) -> str:
 
 def blocked_line(one: Blocked) -> str:
     """What is in the way, and what a person is to do."""
-    return f"{one.object}: {one.reason}{_fields(one.fields)}; {one.action}"
+    return f"{one.object}: {one.reason}{fields_text(one.fields)}; {one.action}"
 
 
 def alert_line(one: Alert) -> str:
@@ -86,11 +86,11 @@ def alert_line(one: Alert) -> str:
 
 def deferred_line(one: Deferred) -> str:
     """What waits, and until when."""
-    return f"{one.object}: {one.reason}{_fields(one.fields)}; until {one.until}"
+    return f"{one.object}: {one.reason}{fields_text(one.fields)}; until {one.until}"
 
 
-def _fields(fields: tuple[FieldChange, ...]) -> str:
-    """`(vm.memory 256Mi → 512Mi)`."""
+def fields_text(fields: tuple[FieldChange, ...]) -> str:
+    """` (vm.memory 256Mi → 512Mi)`, empty where there are none."""
     return f" ({', '.join(str(one) for one in fields)})" if fields else ""
 
 

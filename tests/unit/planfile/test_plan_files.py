@@ -6,7 +6,7 @@ from dataclasses import replace
 import jsonschema
 import pytest
 
-from reconciler.model.change import Alert, Blocked, Deferred, Disruption, Drift, Reason
+from reconciler.model.change import Alert, Blocked, Deferred, Disruption, Drift, Effect, FieldChange, Reason
 from reconciler.model.placement import Homeless, Shortfall
 from reconciler.model.plan import Basis, Edge, Plan, Step
 from reconciler.planfile.canonical import plan_digest, plan_id
@@ -64,6 +64,18 @@ CHANGES = {
     "problem": {"problems": ("these steps wait for each other",)},
     "limit": {"limits": {"migrations-per-host": {"host/h1": 3}}},
 }
+
+
+def test_every_form_of_a_plan_names_the_fields_that_wait_or_are_in_the_way():
+    memory = FieldChange("vm.memory", 1 << 30, 2 << 30, Effect.NEXT_START)
+    plan = replace(
+        PLAN,
+        blocked=(Blocked("vm/db-1", "it cannot grow", "make room", (memory,)),),
+        deferred=(Deferred("vm/web-2", "it differs", "its next start", (memory,)),),
+    )
+
+    for rendered in (render_text(plan), render_page(plan), render_markdown(plan)):
+        assert rendered.count(f"({memory})") == 2
 
 
 @pytest.mark.parametrize("name", CHANGES)
