@@ -33,10 +33,13 @@ from reconciler.loop import Estate, look, look_settled
 from reconciler.model.desired import Desired
 from reconciler.model.options import PassOptions
 from reconciler.model.plan import Plan
+from reconciler.pipeline import Pass
 from reconciler.planfile.decode import PlanFile, PlanFileError, decode_plan
 from reconciler.planfile.text import blocked_line
 from reconciler.store.database import StoreHeldError
 from reconciler.store.store import Store
+
+UNHEARD = "nothing was done: no host answers, so nobody knows what there is; see `ostler get hosts`"
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +62,8 @@ def apply(
         bool, typer.Option("--takeover", help="End another applier's lease; be sure that it is gone.")
     ] = False,
 ) -> int:
-    """Carry out a plan. Exits 0 achieved, 3 achieved but something is blocked, 4 failed or interrupted, 5 refused."""
+    """Carry out a plan. Exits 0 achieved, 3 achieved but something is blocked, 4 failed, unheard or interrupted, 5
+    refused."""
     given = _read_planfile(planfile) if planfile else None
     paths = file or (list(given.sources) if given else None)
     if not paths:
@@ -116,8 +120,16 @@ async def _apply(request: Request, store: Store, applier: Applier, options: Pass
             status = status_of_end(await carry_out(estate, plan, fresh))
             if status is not Status.DONE:
                 return status
+        elif not _hears(fresh):
+            raise CommandError(UNHEARD, Status.FAILED)
         waited = await await_earlier(estate, turn.settled)
         return await _look_again(estate) if plan.steps or waited else status_of(plan)
+
+
+def _hears(done: Pass) -> bool:
+    """Whether anything is known of a data center: one of its hosts answers, or it has none."""
+    hosts = done.reports.hosts
+    return not hosts or any(one.status == "answering" for one in hosts)
 
 
 async def _look_again(estate: Estate) -> int:

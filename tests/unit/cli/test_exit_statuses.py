@@ -55,6 +55,27 @@ def test_an_apply_whose_step_fails_has_status_4_and_says_what_to_do(desk: Desk) 
     assert "`ostler apply` goes on" in result.err
 
 
+@pytest.mark.parametrize("silence", ["unreachable", "refusing"])
+def test_an_apply_that_no_host_answers_has_achieved_nothing(applied: Desk, silence: str) -> None:
+    for name, host in applied.world.hosts.items():
+        if silence == "refusing":
+            applied.faults.refuses[name] = "certificate expired"
+        else:
+            host.reachable = False
+
+    result = applied("apply", "-f", "--yes")
+
+    assert result.status == 4
+    assert result.err.endswith("no host answers, so nobody knows what there is; see `ostler get hosts`\n")
+    assert applied("plan", "-f").status == 3
+
+
+def test_an_apply_that_one_host_answers_achieves_what_it_can(applied: Desk) -> None:
+    applied.world.hosts[str(applied.where("vm/web-1"))].reachable = False
+
+    assert applied("apply", "-f", "--yes").status == 3
+
+
 def test_an_apply_without_consent_of_a_person_has_status_5_and_does_nothing(desk: Desk) -> None:
     result = desk("apply", "-f")
 
