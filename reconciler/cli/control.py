@@ -8,7 +8,7 @@ import typer
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.failures import CommandError
 from reconciler.cli.loading import load_manifests, show_problems
-from reconciler.cli.naming import shown_names
+from reconciler.cli.naming import CenterOption, find_center, shown_names
 from reconciler.cli.nearness import did_you_mean
 from reconciler.cli.output import ListFormat, ListOption, print_rows
 from reconciler.cli.statuses import Status
@@ -23,10 +23,6 @@ RECENT = 10_000
 """Events of the history in which an object is looked for."""
 IdArgument = Annotated[
     str | None, typer.Argument(metavar="ID", help="A data center or object: dc/main, vm/web-1, host/h1 …")
-]
-CenterOption = Annotated[
-    str | None,
-    typer.Option("--data-center", help="Which one, by name or uuid, if this store serves several."),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Everything, in every data center.")]
 
@@ -60,7 +56,7 @@ def pause(
             _check_known(store, scope, file)
         center = _center_to_pause(store.centers.all(), scope, data_center)
         store.pauses.pause(center, scope, reason or "no reason given")
-        store.history.add(scope, "Paused", reason or "no reason given")
+        store.history.add(scope, "Paused", reason or "no reason given", center)
         shown = _shown(store.centers.all(), center, scope)
         typer.echo(f"{shown} is paused; `ostler resume {_argument(scope)}` ends that", err=True)
         if running := [one for one in store.applies.running() if one.data_center]:
@@ -78,14 +74,14 @@ def resume(
     scope = _scope(identifier, everything=everything)
     with opened_store() as store:
         centers, pauses = store.centers.all(), store.pauses.all()
-        wanted = _find_center(centers, data_center) if data_center else None
+        wanted = find_center(centers, data_center) if data_center else None
         found = [one for one in pauses if one.scope == scope and wanted in (None, one.data_center)]
         if not found:
             paused = ", ".join(_shown(centers, one.data_center, one.scope) for one in pauses) or "nothing"
             raise CommandError(f"{NAMES.get(scope, scope)} is not paused; paused: {paused}")
         _refuse_several(centers, [one.data_center for one in found], f"{scope} is paused in")
         store.pauses.resume(found[0].data_center, scope)
-        store.history.add(scope, "Resumed", "")
+        store.history.add(scope, "Resumed", "", found[0].data_center)
     typer.echo(f"{_shown(centers, found[0].data_center, scope)} is planned again", err=True)
     return Status.DONE
 
@@ -114,7 +110,7 @@ def retry(
     """Let the next pass try an object again that failed too often. Exits 1 if it has not failed."""
     with opened_store() as store:
         centers = store.centers.all()
-        wanted = _find_center(centers, data_center) if data_center else None
+        wanted = find_center(centers, data_center) if data_center else None
         failing = {uuid: store.attempts.all(uuid) for uuid in centers if wanted in (None, uuid)}
         found = [uuid for uuid, objects in failing.items() if identifier in objects]
         if not found:
@@ -126,7 +122,7 @@ def retry(
         _refuse_several(centers, found, f"{identifier} fails in")
         store.attempts.forget(found[0], identifier)
         failures = failing[found[0]][identifier].failures
-        store.history.add(identifier, "Retried", f"after {failures} failing passes")
+        store.history.add(identifier, "Retried", f"after {failures} failing passes", found[0])
     typer.echo(f"{identifier} is tried again by the next apply or pass", err=True)
     return Status.DONE
 
@@ -166,22 +162,11 @@ def _argument(scope: str) -> str:
     return "--all" if scope == EVERYTHING else scope
 
 
-def _find_center(centers: Mapping[str, str], wanted: str) -> str:
-    """The uuid of a data center that this store serves, by name, id or uuid. Ends the command if there is none, or
-    several have that name."""
-    found = [uuid for uuid, name in centers.items() if wanted in (uuid, name, name.partition("/")[2])]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(f"{name} ({uuid})" for uuid, name in centers.items()) or "none yet"
-    why = "several are called so: give the uuid" if found else "there is none"
-    raise typer.BadParameter(f"{wanted}: {why}; this store serves {known}", param_hint="--data-center")
-
-
 def _center_to_pause(centers: Mapping[str, str], scope: str, wanted: str | None) -> str:
     """The uuid of the data center that a pause is about. What is paused before anything was applied from here is
     paused anywhere, and so is everything."""
     if wanted is not None:
-        return _find_center(centers, wanted)
+        return find_center(centers, wanted)
     if scope == EVERYTHING:
         return ANYWHERE
     found = [uuid for uuid, name in centers.items() if name == scope or not scope.startswith("dc/")]

@@ -1,13 +1,16 @@
 """`ostler history`: what this installation did, newest last, from its store."""
 
 import time
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from reconciler.cli.confirmations import opened_store
 from reconciler.cli.failures import CommandError
+from reconciler.cli.happenings import happenings_of
 from reconciler.cli.home import find_home
+from reconciler.cli.naming import CenterOption, find_center
 from reconciler.cli.output import ListFormat, ListOption, print_rows
 from reconciler.cli.statuses import Status
 from reconciler.store.applies import Apply
@@ -31,28 +34,44 @@ def history(
         ),
     ] = None,
     limit: LimitOption = 50,
+    data_center: CenterOption = None,
     output: ListOption = ListFormat.TABLE,
 ) -> int:
     """List applies; with an ID what happened to an object, or the steps of an apply. Exits 1 if nothing is known."""
     if not find_home().has_store:
         raise CommandError(f"{find_home().store} does not exist: nothing was applied from here yet")
     with opened_store() as store:
+        center = find_center(store.centers.all(), data_center) if data_center else None
         if identifier is None:
-            _list_applies(store, limit, output)
+            _list_applies(store, center, limit, output)
         elif (found := store.applies.find(identifier)) is not None:
             _list_steps(store, found, output)
         else:
-            _list_events(store, identifier, limit, output)
+            _list_events(store, identifier, center, limit, output)
     return Status.DONE
 
 
-def _list_applies(store: Store, limit: int, output: ListFormat) -> None:
-    """The latest applies."""
+def _list_applies(store: Store, center: str | None, limit: int, output: ListFormat) -> None:
+    """The latest applies, of one data center (uuid) if it is given."""
+    centers = _shown(store.centers.all())
     rows = [
-        (one.apply_id, _when(one.began_ms), _took(one), one.state, one.plan_id[:12], one.detail)
-        for one in reversed(store.applies.latest(limit))
-    ]
-    print_rows(rows, ("apply", "began", "took", "state", "plan", "detail"), output, ("plan",))
+        (one.apply_id, centers.get(one.data_center, one.data_center), _when(one.began_ms), _took(one), one.state,
+         one.plan_id[:12], one.detail)
+        for one in reversed(store.applies.latest(limit, center))
+    ]  # fmt: skip
+    columns = ("apply", "data center", "began", "took", "state", "plan", "detail")
+    print_rows(rows, columns, output, ("plan", *_needless(centers, center)))
+
+
+def _shown(centers: Mapping[str, str]) -> dict[str, str]:
+    """Data centers by uuid as people tell them apart."""
+    names = list(centers.values())
+    return {uuid: f"{name} ({uuid})" if names.count(name) > 1 else name for uuid, name in centers.items()}
+
+
+def _needless(centers: Mapping[str, str], chosen: str | None) -> tuple[str, ...]:
+    """The column that says nothing new where there is one data center."""
+    return ("data center",) if chosen or len(centers) < 2 else ()
 
 
 def _list_steps(store: Store, apply: Apply, output: ListFormat) -> None:
@@ -82,15 +101,25 @@ def _list_steps(store: Store, apply: Apply, output: ListFormat) -> None:
     print_rows(rows, ("step", "host", "began", "took", "state", "detail"), output)
 
 
-def _list_events(store: Store, identifier: str, limit: int, output: ListFormat) -> None:
-    """What happened to one object. Ends the command if nothing is known of it."""
-    events = store.history.latest(identifier, limit)
+def _list_events(store: Store, identifier: str, center: str | None, limit: int, output: ListFormat) -> None:
+    """What happened to the objects of this id, of one data center (uuid) if it is given. Ends the command if nothing is
+    known."""
+    centers = _shown(store.centers.all())
+    events = happenings_of(store, identifier, center, limit)
     if not events:
         raise CommandError(
             f"nothing is known of {identifier}: no apply and no event of that name is in the store"
         )
-    rows = [(_when(one.wallclock_ms), one.reason, one.message) for one in reversed(events)]
-    print_rows(rows, ("when", "what", "detail"), output)
+    rows = [
+        (
+            _when(one.wallclock_ms),
+            centers.get(one.data_center, one.data_center) or None,
+            one.reason,
+            one.message,
+        )
+        for one in events
+    ]
+    print_rows(rows, ("when", "data center", "what", "detail"), output, _needless(centers, center))
 
 
 def _when(wallclock_ms: int) -> str:

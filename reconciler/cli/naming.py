@@ -1,10 +1,18 @@
 """Which object a person means: by id, by name within its kind, or by the `spec.name` that its manifest gives it."""
 
 from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+import typer
 
 from reconciler.cli.failures import CommandError
 from reconciler.model.desired import Desired
 from reconciler.model.names import name_of
+
+CenterOption = Annotated[
+    str | None,
+    typer.Option("--data-center", help="Which one, by name or uuid, if this store serves several."),
+]
 
 
 def shown_names(desired: Desired) -> dict[str, str]:
@@ -47,3 +55,14 @@ def find_id(wanted: str, shown: Mapping[str, str], kind: str = "") -> str | None
 def _is_chosen(identifier: str, shown: str) -> bool:
     """Whether a shown name is a `spec.name`, and not the object's own name over again."""
     return name_of(identifier) != shown
+
+
+def find_center(centers: Mapping[str, str], wanted: str) -> str:
+    """The uuid of a data center that this store serves, by name, id or uuid. Ends the command if there is none, or
+    several have that name."""
+    found = [uuid for uuid, name in centers.items() if wanted in (uuid, name, name.partition("/")[2])]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{name} ({uuid})" for uuid, name in centers.items()) or "none yet"
+    why = "several are called so: give the uuid" if found else "there is none"
+    raise typer.BadParameter(f"{wanted}: {why}; this store serves {known}", param_hint="--data-center")

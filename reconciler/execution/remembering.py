@@ -73,7 +73,7 @@ def remember_outcome(store: Store, desired: Desired, plan: Plan, outcome: ApplyO
         ends = [outcome.steps.get(step.id) for step in plan.steps if step.object == name]
         if ends and all(one is not None and one.state is StepState.SUCCEEDED for one in ends):
             store.attempts.forget(center, name)
-    store.history.add_all(events)
+    store.history.add_all(events, center)
 
 
 def never_given_up(name: str, steps: tuple[Step, ...]) -> bool:

@@ -96,9 +96,11 @@ class Applies:
             one for one in self.running() if one.data_center == data_center or one.owner != self._owner
         )
 
-    def latest(self, limit: int = 20) -> tuple[Apply, ...]:
-        """The latest applies, newest first."""
+    def latest(self, limit: int = 20, data_center: str | None = None) -> tuple[Apply, ...]:
+        """The latest applies, newest first; of one data center (uuid) if it is given."""
         query = select(APPLIES).order_by(APPLIES.c.began_ms.desc(), APPLIES.c.apply_id).limit(limit)
+        if data_center is not None:
+            query = query.where(APPLIES.c.data_center == data_center)
         with self._database.reading() as connection:
             return tuple(_apply(row) for row in connection.execute(query))
 

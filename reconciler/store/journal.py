@@ -82,6 +82,16 @@ class Journal:
         with self._database.reading() as connection:
             return tuple(_entry(row) for row in connection.execute(query))
 
+    def latest_of(
+        self, object_id: str, limit: int = 100, data_center: str | None = None
+    ) -> tuple[JournalEntry, ...]:
+        """The latest lines about an object, newest first, in all data centers or in one (uuid). Raises StoreError."""
+        query = select(JOURNAL).where(JOURNAL.c.object == object_id).order_by(JOURNAL.c.sequence.desc())
+        if data_center is not None:
+            query = query.where(JOURNAL.c.data_center == data_center)
+        with self._database.reading() as connection:
+            return tuple(_entry(row) for row in connection.execute(query.limit(limit)))
+
     def unsettled(self, data_center: str) -> tuple[BegunStep, ...]:
         """Steps of all applies of a data center (uuid) that were begun and are not settled, oldest first.
 

@@ -36,13 +36,14 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEvent:
-    """Something that happened to an object, for people; wall-clock ms."""
+    """Something that happened to an object, for people; wall-clock ms. data_center: its uuid, empty if it is not known."""
 
     sequence: int
     wallclock_ms: int
     object: str
     reason: str
     message: str
+    data_center: str = ""
 
 
 class Attempts:
@@ -203,22 +204,20 @@ class History:
         self._database = database
         self._wallclock = wallclock
 
-    def add(self, object_id: str, reason: str, message: str) -> None:
-        """Keep one event; `reason` is a word in CamelCase, as Kubernetes' events have it."""
+    def add(self, object_id: str, reason: str, message: str, data_center: str = "") -> None:
+        """Keep one event; `reason` is a word in CamelCase, as Kubernetes' events have it. data_center: its uuid."""
+        event = {"object": object_id, "reason": reason, "message": message, "data_center": data_center}
         with self._database.writing() as connection:
-            row = HISTORY.insert().values(
-                wallclock_ms=self._wallclock(), object=object_id, reason=reason, message=message
-            )
+            row = HISTORY.insert().values(wallclock_ms=self._wallclock(), **event)
             sequence = connection.execute(row).inserted_primary_key
             if sequence is not None and sequence[0] % 1000 == 0:
                 connection.execute(HISTORY.delete().where(HISTORY.c.sequence <= sequence[0] - HISTORY_ROWS))
 
-    def add_all(self, events: Sequence[tuple[str, str, str]]) -> None:
-        """Keep several events (object, reason, message) at once."""
-        now = self._wallclock()
+    def add_all(self, events: Sequence[tuple[str, str, str]], data_center: str = "") -> None:
+        """Keep several events (object, reason, message) of a data center (uuid) at once."""
+        same = {"wallclock_ms": self._wallclock(), "data_center": data_center}
         rows = [
-            {"wallclock_ms": now, "object": name, "reason": reason, "message": message}
-            for name, reason, message in events
+            {**same, "object": name, "reason": reason, "message": message} for name, reason, message in events
         ]
         if rows:
             with self._database.writing() as connection:
@@ -226,13 +225,19 @@ class History:
                 last = connection.scalar(select(func.max(HISTORY.c.sequence))) or 0
                 connection.execute(HISTORY.delete().where(HISTORY.c.sequence <= last - HISTORY_ROWS))
 
-    def latest(self, object_id: str | None = None, limit: int = 100) -> tuple[HistoryEvent, ...]:
-        """The latest events, newest first, of one object or of all."""
+    def latest(
+        self, object_id: str | None = None, limit: int = 100, data_center: str | None = None
+    ) -> tuple[HistoryEvent, ...]:
+        """The latest events, newest first, of one object or of all; with a data center (uuid) its own, and those that
+        may be."""
         query = select(HISTORY).order_by(HISTORY.c.sequence.desc()).limit(limit)
         if object_id is not None:
             query = query.where(HISTORY.c.object == object_id)
+        if data_center is not None:
+            query = query.where(HISTORY.c.data_center.in_((data_center, ANYWHERE)))
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
         return tuple(
-            HistoryEvent(row.sequence, row.wallclock_ms, row.object, row.reason, row.message) for row in rows
+            HistoryEvent(row.sequence, row.wallclock_ms, row.object, row.reason, row.message, row.data_center)
+            for row in rows
         )

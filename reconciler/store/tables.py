@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 METADATA = MetaData()
@@ -72,6 +73,7 @@ JOURNAL = Table(
     Column("wallclock_ms", BigInteger, nullable=False),
     Index("journal_by_apply", "apply_id", "sequence"),
     Index("journal_by_key", "settled", "key"),
+    Index("journal_by_object", "object", "sequence"),
 )
 
 HISTORY = Table(
@@ -82,6 +84,7 @@ HISTORY = Table(
     Column("object", String(256), nullable=False),
     Column("reason", String(64), nullable=False),
     Column("message", Text, nullable=False),
+    Column("data_center", String(36), nullable=False, server_default=""),
     Index("history_by_object", "object", "sequence"),
 )
 
@@ -157,7 +160,14 @@ def create_tables(connection: Connection) -> None:
 OLDEST = 5
 """The oldest version that is brought to VERSION; older ones are refused."""
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = ()
+
+def _add_centers_to_history(connection: Connection) -> None:
+    """Events from before have no data center. The journal is found by object."""
+    connection.execute(text("ALTER TABLE history ADD COLUMN data_center VARCHAR(36) NOT NULL DEFAULT ''"))
+    connection.execute(text("CREATE INDEX journal_by_object ON journal (object, sequence)"))
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_add_centers_to_history,)
 """Entry n turns a store of version OLDEST + n into one of the next version, by plain statements."""
 
 VERSION = OLDEST + len(MIGRATIONS)
