@@ -17,16 +17,23 @@ MAX_HOST_ID = 250
 def assign_host_ids(context: DiffContext) -> dict[str, int]:
     """Host ids by host uuid as they should be: those that stay, and the lowest free ones, in order of host ids, for
     hosts that answer and have none. A host beyond the 250th gets none. Where the pool's record was lost, hosts keep the
-    ids that they remember."""
+    ids that they remember.
+
+    Without a record that was read, a declared host that does not answer has one set apart for it: it may have made the
+    pool, and the others come to read that only once they have connected it.
+    """
     held = context.observed.pool.host_ids if context.observed.pool else {}
     gone = _given_back(context, held)
     ids = {uuid: number for uuid, number in held.items() if uuid not in gone}
     if not held:
         ids = _remembered(context)
     free = iter(sorted(set(range(1, MAX_HOST_ID + 1)) - set(ids.values())))
-    for _, state in context.answering_hosts():
-        if state.host_uuid not in ids and (number := next(free, None)) is not None:
-            ids[state.host_uuid] = number
+    answering = [state.host_uuid for _, state in context.answering_hosts()]
+    wanting = answering if held else [host.uuid for host in context.desired.hosts.values()]
+    for uuid in (one for one in wanting if one not in ids):
+        number = next(free, None)
+        if number is not None and uuid in answering:
+            ids[uuid] = number
     return ids
 
 

@@ -156,3 +156,15 @@ def test_hosts_keep_the_ids_that_they_remember_where_the_pools_record_was_lost()
     (write,) = [step for step in stage.plan(THREE, OPTIONS).plan.steps if step.kind == "write-pool-record"]
 
     assert write.args["record"]["host_ids"] == ids
+
+
+def test_a_host_that_may_have_made_the_pool_while_it_was_silent_to_the_others_keeps_its_id_to_itself():
+    stage = make_stage(THREE)
+    stage.world.cut("host/h1")
+
+    (write,) = [step for step in stage.plan(THREE, OPTIONS).plan.steps if step.kind == "write-pool-record"]
+
+    ids = {THREE.hosts[name].uuid: number for number, name in enumerate(THREE.hosts, 1)}
+    assert write.args["record"]["host_ids"] == {
+        uuid: number for uuid, number in ids.items() if uuid != THREE.hosts["host/h1"].uuid
+    }
