@@ -74,6 +74,9 @@ class Leases:
         self._data_center = data_center
         self._takeover = takeover
         self._limits = limits or LeaseLimits()
+        self._users = 0
+        self._renewing: asyncio.Task[None] | None = None
+        self._taking = asyncio.Lock()
         self._held: dict[str, HeldLease] = {}
         self._lost: dict[str, LeaseLostError] = {}
 
@@ -83,16 +86,17 @@ class Leases:
         `states`: what was observed of them. Returns, by host, why there is none: that fails only the steps that
         need it; but see `taken_over`. An agent that knows a higher epoch makes all begin again above it.
         """
-        wanted = sorted(set(hosts) - set(self._held))
-        for _ in range(ROUNDS):
-            higher = await self._take_all(wanted)
-            if higher < self.epoch:
-                break
-            self.epoch, wanted = higher + 1, sorted({*wanted, *self._held})
-        for host in () if self.taken_over else wanted:
-            if host in self._held and states.get(host) is not None:
-                await self._resync(host, states[host])
-        return {host: str(self._lost[host]) for host in wanted if host in self._lost}
+        async with self._taking:
+            wanted = sorted(set(hosts) - set(self._held))
+            for _ in range(ROUNDS):
+                higher = await self._take_all(wanted)
+                if higher < self.epoch:
+                    break
+                self.epoch, wanted = higher + 1, sorted({*wanted, *self._held})
+            for host in () if self.taken_over else wanted:
+                if host in self._held and states.get(host) is not None:
+                    await self._resync(host, states[host])
+            return {host: str(self._lost[host]) for host in wanted if host in self._lost}
 
     def lease(self, host: str) -> HeldLease:
         """The valid lease of a host. Raises LeaseLostError."""
@@ -127,15 +131,25 @@ class Leases:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Renews all leases while the block runs, and gives them up at its end."""
-        renewing = asyncio.create_task(self._keep_renewing())
+        """Renews all leases while the block runs, and gives them up at the end of the last block, if there are more."""
+        self._users += 1
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._keep_renewing())
         try:
             yield
         finally:
-            renewing.cancel()
+            self._users -= 1
+            if not self._users:
+                await self._end_renewing()
+
+    async def _end_renewing(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
             with suppress(asyncio.CancelledError):
-                await renewing
-            await asyncio.gather(*(self._give_up(host) for host in sorted(self._held)))
+                await self._renewing
+            self._renewing = None
+        await asyncio.gather(*(self._give_up(host) for host in sorted(self._held)))
+        self._held.clear()
 
     async def _keep_renewing(self) -> None:
         while True:

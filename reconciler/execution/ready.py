@@ -4,10 +4,10 @@
 """
 
 from bisect import insort
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reconciler.execution.slots import Slots
 from reconciler.model.plan import MIGRATIONS_LIMIT, Edge, Step
 
 
@@ -22,7 +22,8 @@ class Skipped:
 class ReadySet:
     """The steps of one plan that have not ended; protective ones go first. A host gets one order of an object at a time: it would refuse others.
 
-    limits: Plan.limits. orders_per_host: at once. hosts: host uuid to object id, for both ends of migrations.
+    limits: Plan.limits. orders_per_host: at once. hosts: host uuid to object id, for both ends of migrations. slots:
+    shared with the plans that run at the same time.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class ReadySet:
         limits: Mapping[str, Mapping[str, int]],
         orders_per_host: int,
         hosts: Mapping[str, str],
+        slots: Slots | None = None,
     ) -> None:
         self._steps = {step.id: step for step in steps}
         first = sorted(steps, key=lambda step: not step.protective)
@@ -41,8 +43,7 @@ class ReadySet:
         self._missing = {step.id: {edge.step: edge for edge in step.after} for step in steps}
         self._followers: dict[str, list[str]] = {step.id: [] for step in steps}
         self._ready: dict[str, list[tuple[int, str]]] = {}
-        self._orders: Counter[str] = Counter()
-        self._migrations: Counter[str] = Counter()
+        self._slots = slots or Slots()
         self._running: set[str] = set()
         self._objects: set[tuple[str, str]] = set()
         for step in steps:
@@ -56,7 +57,7 @@ class ReadySet:
         taken: list[Step] = []
         for host in sorted(self._ready):
             for rank, name in list(self._ready[host]):
-                if self._orders[host] >= self._orders_per_host:
+                if self._slots.orders[host] >= self._orders_per_host:
                     break
                 step = self._steps[name]
                 if only_protective and not step.protective:
@@ -88,6 +89,10 @@ class ReadySet:
     def waiting_steps(self) -> list[Step]:
         """Steps that were not started, in plan order."""
         return [self._steps[one] for one in self._missing if one not in self._running]
+
+    def held_by_others(self) -> bool:
+        """Whether nothing of this plan runs and a step could start, but for what other plans have under way."""
+        return not self._running and bool(self._ready) and not self._slots.idle
 
     def give_up(self, cause: str) -> list[Skipped]:
         """Start nothing more. Returns every step that was not started, in plan order."""
@@ -127,9 +132,7 @@ class ReadySet:
         insort(self._ready.setdefault(step.host, []), (self._rank[step.id], step.id))
 
     def _count(self, step: Step, change: int) -> None:
-        self._orders[step.host] += change
-        for host in self._ends_of_migration(step):
-            self._migrations[host] += change
+        self._slots.count(step.host, self._ends_of_migration(step), change)
         (self._running.add if change > 0 else self._running.discard)(step.id)
         (self._objects.add if change > 0 else self._objects.discard)((step.host, step.object))
 
@@ -142,15 +145,15 @@ class ReadySet:
     def _full(self, step: Step) -> str:
         """The host whose limit of migrations keeps a step waiting; empty if none does."""
         ends, most = self._ends_of_migration(step), self._most_migrations
-        return next((one for one in ends if one in most and self._migrations[one] >= most[one]), "")
+        return next((one for one in ends if one in most and self._slots.migrations[one] >= most[one]), "")
 
     def _limit_text(self, step: Step) -> str:
         full = self._full(step)
         if full:
-            return f"{full} takes part in {self._migrations[full]} migrations, its limit"
+            return f"{full} takes part in {self._slots.migrations[full]} migrations, its limit"
         if (step.host, step.object) in self._objects:
             return f"{step.host} carries out another order of {step.object}"
-        return f"{step.host} has {self._orders[step.host]} orders, its limit"
+        return f"{step.host} has {self._slots.orders[step.host]} orders, its limit"
 
 
 def _edges_text(edges: Mapping[str, Edge]) -> str:

@@ -5,8 +5,8 @@ Commands, the loop and the simulation call it with an admitted plan; it reports 
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from reconciler.execution.orders import Secrets, no_secrets
 from reconciler.execution.ready import ReadySet, Skipped
 from reconciler.execution.rechecking import Hosts
 from reconciler.execution.renewals import Signer
+from reconciler.execution.slots import Slots
 from reconciler.model.outcome import ApplyOutcome, StepOutcome, StepState
 from reconciler.model.plan import MIGRATIONS_LIMIT, Plan, Step
 from reconciler.store.applies import ApplyState
@@ -80,7 +81,7 @@ class RunLimits:
 class PlanRun:
     """One apply. The caller holds `store.exclusive()` and has settled what earlier applies left.
 
-    beside: a run that goes on, whose leases this one uses; it keeps them, and no step of the two is about one object.
+    beside: a run that goes on, whose leases and limits of hosts it shares; no step of the two is about one object.
     """
 
     def __init__(
@@ -96,7 +97,6 @@ class PlanRun:
         beside: "PlanRun | None" = None,
     ) -> None:
         self.ended = asyncio.Event()
-        self._beside = beside
         self._plan = plan
         self._ticket = ticket
         self._site = site
@@ -104,7 +104,8 @@ class PlanRun:
         self._watcher = watcher
         self._limits = limits or RunLimits()
         hosts = Hosts(site.uuids, applier.wallclock)
-        self._ready = ReadySet(plan.steps, plan.limits, self._limits.orders_per_host, hosts.ids)
+        self._slots = beside.slots if beside is not None else Slots()
+        self._ready = ReadySet(plan.steps, plan.limits, self._limits.orders_per_host, hosts.ids, self._slots)
         self._leases = (
             beside.leases
             if beside is not None
@@ -138,9 +139,29 @@ class PlanRun:
         """Those by which it orders."""
         return self._leases
 
+    @property
+    def apply_id(self) -> str:
+        """Its name in the store."""
+        return self._ticket.apply_id
+
+    @property
+    def slots(self) -> Slots:
+        """What hosts have under way for it and for runs beside it."""
+        return self._slots
+
     def waiting_steps(self) -> list[Step]:
         """Steps that have not started, in plan order."""
         return self._ready.waiting_steps()
+
+    def running_steps(self) -> list[Step]:
+        """Steps that have started and not ended, in plan order."""
+        running = {name for name, one in self._outcomes.items() if one.state is StepState.RUNNING}
+        return [step for step in self._plan.steps if step.id in running]
+
+    def open_steps(self) -> list[Step]:
+        """Steps that have not succeeded so far, in plan order."""
+        done = {name for name, one in self._outcomes.items() if one.state is StepState.SUCCEEDED}
+        return [step for step in self._plan.steps if step.id not in done]
 
     def withdraw(self, name: str, why: str) -> None:
         """Start no step of an object any more; what depends on one is skipped."""
@@ -168,7 +189,7 @@ class PlanRun:
             return ApplyOutcome(
                 ticket.apply_id, ticket.plan_id, refused=f"the plan cannot be recorded: {error}"
             )
-        async with nullcontext() if self._beside is not None else self._leases.kept():
+        async with self._leases.kept():
             hosts = {host for step in plan.steps for host in (step.host, *step.leases)}
             await self._leases.acquire(hosts, self._site.states)
             refused = self._leases.taken_over
@@ -181,16 +202,11 @@ class PlanRun:
     async def _run_steps(self) -> None:
         tasks: dict[asyncio.Task[Ending], Step] = {}
         try:
-            while True:
-                self._heed_stop()
-                for step in () if self._stop else self._ready.take(only_protective=bool(self._spent)):
-                    self._tell(StepOutcome(step.id, StepState.RUNNING))
-                    tasks[asyncio.create_task(self._delivery.carry_out(step, self._outputs))] = step
-                if not tasks:
-                    break
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in [one for one in tasks if one.done()]:
-                    self._end(tasks.pop(task), task.result())
+            with self._slots.watched() as freed:
+                while self._start_steps(tasks):
+                    await _first_of(tasks, freed)
+                    for task in [one for one in tasks if one.done()]:
+                        self._end(tasks.pop(task), task.result())
         finally:
             for task in tasks:
                 task.cancel()
@@ -198,6 +214,15 @@ class PlanRun:
         given_up = self._ready.give_up(why)
         self._interrupted = self._fault or (why if given_up else "")
         self._skip(given_up)
+
+    def _start_steps(self, tasks: dict[asyncio.Task[Ending], Step]) -> bool:
+        """Start what may start now. Returns whether there is something to wait for."""
+        self._heed_stop()
+        for step in () if self._stop else self._ready.take(only_protective=bool(self._spent)):
+            self._tell(StepOutcome(step.id, StepState.RUNNING))
+            tasks[asyncio.create_task(self._delivery.carry_out(step, self._outputs))] = step
+        ended = self._stop or self._spent
+        return bool(tasks) or (not ended and self._ready.held_by_others())
 
     def _heed_stop(self) -> None:
         """Look whether another process asked for the end of this apply; a store that fails ends it too."""
@@ -249,6 +274,16 @@ class PlanRun:
                 outcome.apply_id, _state_of(outcome), outcome.interrupted or outcome.refused
             )
         return outcome
+
+
+async def _first_of(tasks: Iterable[asyncio.Task[Ending]], freed: asyncio.Event) -> None:
+    """Until one of our steps ends, or another plan's does, which may let one of ours start."""
+    freed.clear()
+    freeing = asyncio.create_task(freed.wait())
+    try:
+        await asyncio.wait({*tasks, freeing}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        freeing.cancel()
 
 
 def _state_of(outcome: ApplyOutcome) -> ApplyState:
