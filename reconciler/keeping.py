@@ -8,19 +8,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Protocol
 
 from reconciler.agentlink.gathering import GatherLimits
 from reconciler.agentlink.protocol import AgentLink, AgentLinkError, Fleet
+from reconciler.asked import Taking, accept, answer_ended, answer_unplanned, has_requests, put_off
+from reconciler.beside import Beside
+from reconciler.execution.company import Going, held_objects, moves_ground
 from reconciler.execution.remembering import attempts_at, failed_objects, find_retries, pause_ms
-from reconciler.execution.run import Applier, PlanRun, Watcher
-from reconciler.loop import Estate, Turn, carry_out, look_settled, plan_reports, protect_beside
+from reconciler.execution.run import Applier, Watcher
+from reconciler.loop import Estate, Turn, look_settled, plan_reports
 from reconciler.model.change import Deferred
 from reconciler.model.desired import Desired
-from reconciler.model.intents import contradiction, run_number
 from reconciler.model.options import EVERYTHING, PassOptions
-from reconciler.model.outcome import StepState
 from reconciler.model.quantities import format_duration
 from reconciler.store.database import StoreError
 from reconciler.store.journal import JournalError
@@ -142,6 +142,9 @@ class Keeper:
         self._stopping = False
         self._pauses = Pauses()
         self._accepted: Desired | None = None
+        self._previous: Turn | None = None
+        self._fleet: Fleet = {}
+        self._known: Desired | None = None
 
     def stop(self) -> None:
         """End after the present turn, whose running steps are finished."""
@@ -163,6 +166,7 @@ class Keeper:
         desired = self._manifests.current()
         if desired is None:
             return None
+        self.stop()
         async with self._means.open_fleet(desired) as fleet:
             return await self._turn(desired, fleet, None)
 
@@ -176,31 +180,77 @@ class Keeper:
             self._woken.clear()
             turn = await self._turn(desired, fleet, previous)
             previous = turn or previous
-            self._pauses.note(turn, desired)
             if not self._stopping:
                 await self._wait(desired)
 
     async def _turn(self, desired: Desired, fleet: Fleet, previous: Turn | None) -> Turn | None:
         """One turn with the intents that wait; a store that fails ends it, and the next one tries again."""
-        means = self._means
+        self._fleet, self._previous = fleet, previous
+        self._desired = self._known = desired
         try:
-            requests = accept(means.store, desired, previous)
-            waiting = {one.vm: one.intent for one in requests if one.state == "waiting"}
-            hold = None if requests else self._pauses.hold(desired)
-            options = replace(means.options, intents=waiting, only_protective=hold)
-            limits = GatherLimits(period_ms=means.pace.interval_ms)
-            failed_ms = self._pauses.failed_ms()
-            estate = Estate(desired, fleet, means.store, means.applier, options, limits, failed_ms)
-            estate, turn = self._or_accepted(estate, await look_settled(estate, previous))
-            guard = partial(self._guard, estate, turn)
-            turn = await carry_out(estate, turn, means.watch(turn), guard)
-            if estate.options.only_protective is None:
-                answer(means.store, turn, requests)
+            estate, requests = self._estate(desired, ())
+            turn = replace(await look_settled(estate, previous), requests=requests)
+            estate, turn = self._or_accepted(estate, turn)
+            beside = Beside(turn.gathered, self)
+            turn = await beside.carry_out(estate, turn)
+            return replace(turn, gathered=beside.gathered)
         except (StoreError, JournalError) as error:
-            means.complain(str(error))
+            self.complain(str(error))
+            self._pauses.note(None, desired)
             return None
-        means.tell(turn)
-        return turn
+
+    def now(self, going: tuple[Going, ...]) -> tuple[Estate, tuple[Request, ...]]:
+        """The data center as manifests declare it now, if the links still reach its hosts; and intents."""
+        self._known = self._manifests.current()
+        if self._known is not None and addresses_of(self._known) == addresses_of(self._desired):
+            self._desired = self._known
+        return self._estate(self._desired, going)
+
+    def _estate(self, desired: Desired, going: tuple[Going, ...]) -> tuple[Estate, tuple[Request, ...]]:
+        """With what persons ask, unless failures hold everything back, and without what plans under way are about."""
+        means = self._means
+        requests = accept(means.store, desired, self._previous)
+        hold = None if requests else self._pauses.hold(desired)
+        planned = _put_off(means.store, requests, going, desired) if going else requests
+        waiting = {one.vm: one.intent for one in planned if one.state == "waiting"}
+        options = replace(means.options, intents=waiting, only_protective=hold)
+        limits = GatherLimits(period_ms=means.pace.interval_ms)
+        estate = Estate(
+            desired, self._fleet, means.store, means.applier, options, limits, self._pauses.failed_ms()
+        )
+        return estate, tuple(planned)
+
+    def accepted(self) -> Desired | None:
+        """The last manifests that were not blocked as a whole."""
+        return self._accepted
+
+    def begins(self, turn: Turn) -> Watcher | None:
+        """A plan is about to be carried out; its intents are taken as soon as they are written."""
+        return Taking(self._means.store, turn.requests, self._means.watch(turn))
+
+    def ended(self, turn: Turn) -> None:
+        """A plan has ended, or was not begun: asked is answered, failures are counted, and it is told."""
+        store = self._means.store
+        answer_ended(store, turn, answer_unplanned(store, turn, turn.requests))
+        self._pauses.note(turn, self._desired)
+        self._means.tell(turn)
+
+    def complain(self, text: str) -> None:
+        """The store failed."""
+        self._means.complain(text)
+
+    async def pause(self, over: asyncio.Event) -> bool:
+        """While plans are carried out: until the interval is over, manifests are new or something is asked; whether
+        to look again."""
+        pace, passed_ms = self._means.pace, 0
+        while passed_ms < pace.interval_ms and not self._stopping and not over.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pace.poll_ms / 1000):
+                    await over.wait()
+            passed_ms += pace.poll_ms
+            if self._manifests.current() is not self._known or has_requests(self._means.store, self._desired):
+                break
+        return not self._stopping and not over.is_set()
 
     def _or_accepted(self, estate: Estate, turn: Turn) -> tuple[Estate, Turn]:
         """The turn; or, if these manifests are blocked as a whole, one that restarts VMs after failures by the last
@@ -215,19 +265,7 @@ class Keeper:
             return estate, turn
         options = replace(estate.options, intents={}, only_protective=whole)
         former = replace(estate, desired=self._accepted, options=options)
-        return former, replace(turn, done=plan_reports(former, turn.gathered.reports))
-
-    async def _guard(self, estate: Estate, turn: Turn, run: PlanRun) -> None:
-        """While a plan runs, looks as often as between passes for VMs that fail, and restarts them."""
-        means, gathered = self._means, turn.gathered
-        while not self._stopping and not await _ends_within(run.ended, means.pace.interval_ms):
-            try:
-                gathered, other = await protect_beside(estate, run, gathered, means.watch)
-            except (StoreError, JournalError) as error:
-                means.complain(str(error))
-                continue
-            if other is not None:
-                means.tell(other)
+        return former, replace(turn, done=plan_reports(former, turn.gathered.reports), requests=())
 
     async def _wait(self, desired: Desired) -> None:
         """Until the next turn is due, or something happens. Without a store only new manifests and intents shorten
@@ -242,7 +280,7 @@ class Keeper:
                 await asyncio.sleep(pace.calm_ms / 1000)
                 return
             passed_ms += step_ms
-            if self._manifests.current() is not desired or _has_requests(self._means.store, desired):
+            if self._manifests.current() is not desired or has_requests(self._means.store, desired):
                 return
 
     async def _sleep(self, limit_ms: int) -> bool:
@@ -276,71 +314,14 @@ class Keeper:
             await asyncio.sleep(self._means.pace.listen_ms / 1000)
 
 
-async def _ends_within(event: asyncio.Event, limit_ms: int) -> bool:
-    """Whether something was over before the time was."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(limit_ms / 1000):
-            await event.wait()
-    return event.is_set()
+def _put_off(
+    store: Store, requests: Sequence[Request], going: tuple[Going, ...], desired: Desired
+) -> Sequence[Request]:
+    """Intents of VMs of which something new may be planned beside these plans."""
+    held = desired.vms if moves_ground(going) else held_objects(going, desired)
+    return put_off(store, requests, held, {intent for one in going for intent in one.intents})
 
 
 def addresses_of(desired: Desired) -> object:
     """What links depend on: every host with its uuid and address."""
     return {name: (host.uuid, host.address, host.port) for name, host in desired.hosts.items()}
-
-
-def accept(store: Store, desired: Desired, previous: Turn | None) -> Sequence[Request]:
-    """Intents to plan in this turn; those that cannot be met any more are refused."""
-    accepted = []
-    for one in store.requests.open(desired.data_center.uuid):
-        why = _objection(desired, one, previous)
-        if why:
-            store.requests.answer(one.intent.id, "refused", why)
-        else:
-            accepted.append(one)
-    return accepted
-
-
-def _objection(desired: Desired, request: Request, previous: Turn | None) -> str:
-    """Why an intent that waits cannot be met; empty if it may."""
-    vm = desired.vms.get(request.vm)
-    if request.state != "waiting":
-        return ""
-    if vm is None:
-        return "no manifest declares it any more"
-    found = contradiction(desired, vm, request.intent)
-    if found is not None:
-        return found.summary
-    if previous is not None:
-        seen = previous.done.observed.vms.get(previous.done.identities.vms.get(request.vm, ""))
-        if seen is not None and run_number(seen.record) > request.intent.run:
-            return "it was started, restarted or moved meanwhile; ask again"
-    return ""
-
-
-def answer(store: Store, turn: Turn, requests: Sequence[Request]) -> None:
-    """Says what became of intents in this turn: an intent that was written is taken, and ends with its VM's steps."""
-    states = turn.outcome.steps if turn.outcome else {}
-    for one in requests:
-        steps = [step for step in turn.done.plan.steps if step.object == one.vm]
-        ends = [states[step.id] for step in steps if step.id in states]
-        written = states.get(f"{one.vm}#update-record")
-        blocked = next((found for found in turn.done.plan.blocked if found.object == one.vm), None)
-        if one.state == "waiting" and not steps:
-            why = f"{blocked.reason}; {blocked.action}" if blocked else "it is not possible now"
-            store.requests.answer(one.intent.id, "refused", why)
-        elif one.state == "waiting" and (written is None or written.state is not StepState.SUCCEEDED):
-            continue
-        elif wrong := [end for end in ends if end.state in (StepState.FAILED, StepState.UNKNOWN)]:
-            store.requests.answer(one.intent.id, "failed", wrong[0].summary)
-        elif len(ends) == len(steps) and all(end.state is StepState.SUCCEEDED for end in ends):
-            store.requests.answer(one.intent.id, "done")
-        else:
-            store.requests.answer(one.intent.id, "taken")
-
-
-def _has_requests(store: Store, desired: Desired) -> bool:
-    """Whether an intent waits; a store that cannot be read is found out by the next turn."""
-    with suppress(StoreError):
-        return any(one.state == "waiting" for one in store.requests.open(desired.data_center.uuid))
-    return False

@@ -4,9 +4,8 @@ plan, admit, run, remember.
 Nothing here decides what to do; it calls the stages in their order and hands their values on.
 """
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -21,7 +20,6 @@ from reconciler.execution.remembering import MOST_FAILURES, attempts_at, find_re
 from reconciler.execution.renewals import with_certificates
 from reconciler.execution.run import Applier, PlanRun, Site, Ticket, Watcher
 from reconciler.execution.settling import Settlement, hosts_to_ask, settle, settle_orders
-from reconciler.model.change import Deferred
 from reconciler.model.desired import Desired
 from reconciler.model.observed import OpenOrder, OutdatedFacts
 from reconciler.model.options import EVERYTHING, PassOptions
@@ -34,11 +32,9 @@ from reconciler.planfile.canonical import plan_digest, plan_id
 from reconciler.planfile.encode import encode_plan
 from reconciler.planning.basis import basis_of
 from reconciler.store.database import StoreError
+from reconciler.store.requests import Request
 from reconciler.store.store import Store
 from reconciler.version import PLANNER
-
-Guard = Callable[[PlanRun], Awaitable[None]]
-"""What is done beside a run, until its `ended` is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,8 @@ class Estate:
 class Turn:
     """What one turn came to. objections: why its plan was not applied; outcome: of its plan, if that was applied.
 
-    settled: orders of earlier applies whose fate was found out before.
+    settled: orders of earlier applies whose fate was found out before. requests: what other commands asked, and its
+    plan was made with.
     """
 
     gathered: Gathered
@@ -73,67 +70,20 @@ class Turn:
     settled: tuple[Settlement, ...] = ()
     objections: tuple[Objection, ...] = ()
     outcome: ApplyOutcome | None = None
+    requests: tuple[Request, ...] = ()
 
 
-async def carry_out(
-    estate: Estate, turn: Turn, watcher: Watcher | None = None, guard: Guard | None = None
-) -> Turn:
-    """Admit the plan of a turn, run it and remember what failed. The caller holds `store.exclusive()`.
-
-    guard: what goes on beside it until it has ended.
-    """
+async def carry_out(estate: Estate, turn: Turn, watcher: Watcher | None = None) -> Turn:
+    """Admit the plan of a turn, run it and remember what failed. The caller holds `store.exclusive()`."""
     plan = turn.done.plan
     if not plan.steps:
         return turn
     objections = admit(estate, plan, turn.done)
     if objections:
         return replace(turn, objections=objections)
-    outcome = await _run_guarded(prepare_run(estate, plan, turn.done, watcher), guard)
+    outcome = await prepare_run(estate, plan, turn.done, watcher).run()
     remember(estate, plan, outcome)
     return replace(turn, outcome=outcome)
-
-
-async def _run_guarded(run: PlanRun, guard: Guard | None) -> ApplyOutcome:
-    if guard is None:
-        return await run.run()
-    watch = asyncio.ensure_future(guard(run))
-    try:
-        outcome = await run.run()
-        run.ended.set()
-        await watch
-    finally:
-        watch.cancel()
-    return outcome
-
-
-async def protect_beside(
-    estate: Estate, run: PlanRun, gathered: Gathered, watch: Callable[[Turn], Watcher | None]
-) -> tuple[Gathered, Turn | None]:
-    """While a plan runs: VMs that failed meanwhile are restarted, and waiting steps of the plan about them withdrawn.
-
-    What it restarts itself is left to it. watch: is given the turn before it is carried out. Returns the observation,
-    and the turn if there was something to do.
-    """
-    gathered = await listen(estate, gathered)
-    theirs = {step.object for step in run.waiting_steps() if step.protective}
-    center = estate.desired.data_center.meta.id
-    why = Deferred(
-        center, "a plan is being carried out; meanwhile only VMs that fail are started again", "its end"
-    )
-    beside = replace(estate, options=replace(estate.options, intents={}, only_protective=why))
-    done = plan_reports(beside, gathered.reports)
-    names = {step.object for step in done.plan.steps}
-    if not names or names & theirs:
-        return gathered, None
-    turn = Turn(gathered, done)
-    objections = admit(beside, done.plan, done)
-    if objections:
-        return gathered, replace(turn, objections=objections)
-    for name in sorted(names):
-        run.withdraw(name, "it failed meanwhile, and is restarted first")
-    outcome = await prepare_run(beside, done.plan, done, watch(turn), beside_run=run).run()
-    remember(beside, done.plan, outcome)
-    return gathered, replace(turn, outcome=outcome)
 
 
 def remember(estate: Estate, plan: Plan, outcome: ApplyOutcome) -> None:

@@ -63,10 +63,10 @@ def run_pass(
         for name, vm in desired.vms.items()
     }
     kept = kept_assignments(previous.placement, quiet) if previous and quiet else None
-    placement = place_vms(desired, known, identities, powers, kept)
+    placement = place_vms(desired, known, identities, powers, kept, options.claims)
     diff = partial(
         diff_data_center, desired, known, identities, placement, options.allow_prune,
-        asked=asked, secret_digests=options.secret_digests,
+        asked=asked, secret_digests=options.secret_digests, locked=options.locked,
     )  # fmt: skip
     changes = diff(doubtful, quiet=quiet)
     changes, unsigned = leave_to_signer(changes, options)
@@ -85,7 +85,7 @@ def run_pass(
     whole = hold_everything(desired, changes, options)
     changes = whole or changes
     plan = build_plan(desired, known, identities, placement, changes, PLANNER, alerts)
-    calm = find_quiet(desired, changes) if not held and not whole else frozenset()
+    calm = find_quiet(desired, changes) if not held and not whole and not options.claims else frozenset()
     return Pass(
         desired, reports, observed, identities, powers, placement, changes, plan, calm, options.secret_digests
     )

@@ -38,7 +38,7 @@ from reconciler.pipeline import Pass
 from reconciler.planfile.text import blocked_line, deferred_line
 from reconciler.planning.scope import keep_steps, narrow_plan
 from reconciler.store.database import StoreHeldError
-from reconciler.store.requests import ENDED
+from reconciler.store.requests import ENDED, Request
 from reconciler.store.store import Store
 
 TAKEN_UP_S = 30.0
@@ -234,7 +234,7 @@ async def _hand_over(order: Order, store: Store, intent: Intent) -> int:
     """Leaves the intent for the process that holds the store, and waits for what comes of it."""
     store.requests.leave(order.desired.data_center.uuid, order.vm.meta.id, intent)
     now = asyncio.get_running_loop().time
-    began_s, state = now(), "waiting"
+    began_s, state, told = now(), "waiting", ""
     while state not in ENDED:
         await asyncio.sleep(POLL_S)
         found = store.requests.find(intent.id)
@@ -242,16 +242,27 @@ async def _hand_over(order: Order, store: Store, intent: Intent) -> int:
         if found.state == "taken" and not order.wait:
             break
         if found.state == "waiting" and now() - began_s > TAKEN_UP_S:
-            store.requests.answer(intent.id, "refused", "nobody took it up")
-            raise CommandError(
-                "refused: another process applies plans with this store and takes up no intents; "
-                "wait for its end, or end it with `ostler cancel`",
-                Status.REFUSED,
-            )
+            _refuse_waiting(store, found)
+        if found.detail and found.detail != told and found.state == "waiting":
+            told = found.detail
+            typer.echo(f"it waits: {told}", err=True)
         if found.state != state and found.state == "taken":
             typer.echo("the running loop has taken it up", err=True)
         state = found.state
     return _end_of_intent(order, store, intent)
+
+
+def _refuse_waiting(store: Store, request: Request) -> None:
+    """Takes an intent back that nobody has taken up; one that a loop has put off may wait, as long as that lives."""
+    why = "another process applies plans with this store and takes up no intents; wait for its end, or end it with `ostler cancel`"
+    if request.detail:
+        try:
+            with store.exclusive("ostler vm"):
+                why = "the loop that had put it off has ended; ask again"
+        except StoreHeldError:
+            return
+    store.requests.answer(request.intent.id, "refused", "nobody took it up")
+    raise CommandError(f"refused: {why}", Status.REFUSED)
 
 
 def _end_of_intent(order: Order, store: Store, intent: Intent) -> int:

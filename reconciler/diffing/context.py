@@ -23,6 +23,7 @@ class DiffContext:
     domains: the declared storage domains by uuid. names: ids of the declared VMs by uuid. asked: VMs of which a person asks something in this pass.
     abilities: by cluster, what all its hosts can do. having: by storage domain (uuid), the answering hosts that report it.
     host_ids: by host uuid, the ids in the pool as they should be. secret_digests: HMACs of readable secrets, by reference.
+    locked: objects that a plan which is being carried out is about, with why nothing else is planned for them.
     """
 
     desired: Desired
@@ -41,6 +42,7 @@ class DiffContext:
     having: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     host_ids: Mapping[str, int] = field(default_factory=dict)
     secret_digests: Mapping[str, str] = field(default_factory=dict)
+    locked: Mapping[str, str] = field(default_factory=dict)
 
     def answering_hosts(self) -> Iterable[tuple[HostObservation, HostState]]:
         """Declared hosts of this data center that answer, with their state, by id."""

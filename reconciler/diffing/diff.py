@@ -35,6 +35,7 @@ def diff_data_center(
     asked: frozenset[str] = frozenset(),
     quiet: frozenset[str] = frozenset(),
     secret_digests: Mapping[str, str] | None = None,
+    locked: Mapping[str, str] | None = None,
 ) -> Changes:
     """All that must become different. Blocked as a whole if the manifests drop more than may vanish at once, or if the
     records are lost.
@@ -42,11 +43,11 @@ def diff_data_center(
     doubtful: objects that must wait, such as those whose identity a person must settle; nothing is planned for them. asked: VMs in whose
     records `observed` holds an intent that is not on storage yet. quiet: VMs and disks of which the pass before found
     nothing to say, and of which nothing has changed since; they are not looked at again. secret_digests: HMACs of the
-    secrets that can be read, by reference.
+    secrets that can be read, by reference. locked: objects that a plan which is being carried out is about, with why.
     """
     in_use = bridges_in_use(desired, observed)
     bare = _context_of(desired, observed, identities, placement, effective_bridges(desired, in_use))
-    context = replace(bare, asked=asked, secret_digests=secret_digests or {})
+    context = replace(bare, asked=asked, secret_digests=secret_digests or {}, locked=locked or {})
     vanished = find_vanished(context)
     whole = block_emptied_master(context) or block_mass_removal(context, vanished, allow_prune)
     if whole is not None:

@@ -17,12 +17,14 @@ def find_doubt(
 ) -> Blocked | Deferred | None:
     """The first doubt that forbids to plan anything for this VM; deferred where only time is needed."""
     name = vm.meta.id
+    if name in context.locked:
+        return find_wait(context, name)
     order = context.observed.open_orders.get(name)
     order_host = context.observed.hosts.get(order.host) if order is not None else None
     if order is not None and order_host is not None and order_host.answering:
-        return find_wait(context.observed, name)
+        return find_wait(context, name)
     if name in context.observed.outdated:
-        return find_wait(context.observed, name)
+        return find_wait(context, name)
     consent = vm.meta.allow_destroy
     uuid = context.identities.vms[name]
     if consent is not None and consent != uuid:

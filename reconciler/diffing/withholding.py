@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.diffing.context import DiffContext, Finding
 from reconciler.model.change import Blocked, Change, Deferred, Verb
-from reconciler.model.observed import HostObservation, Observed
+from reconciler.model.observed import HostObservation
 
 LEAVES = frozenset({Verb.STOP, Verb.MIGRATE})
 UNPLUGS = frozenset({Verb.STOP, Verb.MIGRATE, Verb.RESTART, Verb.CHANGE_LIVE})
@@ -18,7 +18,7 @@ def withhold_locked(context: DiffContext, findings: Iterable[Finding]) -> list[F
     kept: list[Finding] = []
     locked: dict[str, Deferred] = {}
     for one in findings:
-        wait = find_wait(context.observed, one.object) if isinstance(one, Change) else None
+        wait = find_wait(context, one.object) if isinstance(one, Change) else None
         if wait is None:
             kept.append(one)
         else:
@@ -26,9 +26,12 @@ def withhold_locked(context: DiffContext, findings: Iterable[Finding]) -> list[F
     return [*kept, *locked.values()]
 
 
-def find_wait(observed: Observed, name: str) -> Deferred | None:
-    """What an object must wait for before anything is planned for it: an order that has not ended, or facts that show
-    its last result."""
+def find_wait(context: DiffContext, name: str) -> Deferred | None:
+    """What an object must wait for before anything is planned for it: a plan that is being carried out, an order that
+    has not ended, or facts that show its last result."""
+    if name in context.locked:
+        return Deferred(name, context.locked[name], "that has ended")
+    observed = context.observed
     order, outdated = observed.open_orders.get(name), observed.outdated.get(name)
     if order is not None:
         reason = f"order {order.kind} is {order.state} on {order.host}"

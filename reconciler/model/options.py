@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from nodeagent.wire.records import Intent
 from reconciler.model.change import Blocked, Deferred
 from reconciler.model.observed import OpenOrder, OutdatedFacts
+from reconciler.model.placement import Claim
 
 EVERYTHING = "*"
 """The scope of a pause that holds all data centers."""
@@ -39,6 +40,8 @@ class PassOptions:
     intents: what a person asks now, by VM; it is planned as if it stood in the VM's record, and written there.
     secret_digests: by reference, the HMAC of each secret that can be read here, never the value; what guests were given
     is compared with it. None: secrets are not looked at.
+    locked: objects that plans which are being carried out still have steps for, with why; nothing else is planned for
+    them. claims: the room that those plans still need, by VM.
     """
 
     allow_prune: int = 0
@@ -51,3 +54,5 @@ class PassOptions:
     signs: bool = False
     intents: Mapping[str, Intent] = field(default_factory=dict)
     secret_digests: Mapping[str, str] | None = None
+    locked: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, Claim] = field(default_factory=dict)

@@ -41,6 +41,19 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """The room that a plan which is being carried out needs for a VM. uuid: the VM's. starts: whether the plan has
+    still to start it. memory_bytes: what it takes where it is not yet; growth_bytes: what it takes more where it is.
+    """
+
+    assignment: Assignment
+    uuid: str
+    starts: bool
+    memory_bytes: int
+    growth_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class WeightScore:
     """One weight unit's opinion of one host: raw score (lower is better), rank (higher is better), factor."""
 
@@ -72,9 +85,11 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One assignment a VM that is to run, by object id in sorted order."""
+    """One assignment a VM that is to run, by object id in sorted order. promised: bytes by host that plans which are
+    being carried out have still to take."""
 
     assignments: Mapping[str, Assignment] = field(default_factory=dict)
+    promised: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

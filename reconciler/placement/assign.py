@@ -1,15 +1,16 @@
 """Assigns a host to every VM that is to run: those that may stay, stay; the others are placed one after another."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from nodeagent.wire.guest import GuestConfig
-from reconciler.model.capacity import footprint_after, guest_footprint
+from reconciler.model.capacity import guest_footprint
 from reconciler.model.change import Identities, Power
 from reconciler.model.desired import Desired, Mobility, VirtualMachine
 from reconciler.model.intents import move_intent
 from reconciler.model.observed import Observed, Presence, VmObservation
-from reconciler.model.placement import ASKED, Assignment, Outcome, Placement, turn_of
-from reconciler.placement.demand import VmDemand, demand_of
+from reconciler.model.placement import ASKED, Assignment, Claim, Outcome, Placement, turn_of
+from reconciler.placement.claims import promised_bytes, standing_claims
+from reconciler.placement.demand import VmDemand, demand_of, growth_of
 from reconciler.placement.policies import NONE
 from reconciler.placement.selection import dropped_by, select_host
 from reconciler.placement.table import HostTable, build_table
@@ -27,12 +28,17 @@ def place_vms(
     identities: Identities,
     powers: Mapping[str, Power],
     kept: Mapping[str, Assignment] | None = None,
+    claims: Mapping[str, Claim] | None = None,
 ) -> Placement:
     """One assignment a VM that is to run. A VM whose presence is unknown gets none: nothing is planned for it.
 
     kept: assignments of VMs that stay where they are, known from the pass before; they are not looked at again.
+    claims: room that plans which are being carried out still need; their VMs are assigned as those plans say.
     """
-    assignments: dict[str, Assignment] = dict(kept or {})
+    standing = standing_claims(claims or {}, observed)
+    promised = {one.assignment.vm: one.assignment for one, _ in standing if one.assignment.vm in desired.vms}
+    assignments: dict[str, Assignment] = {**(kept or {}), **promised}
+    taken = promised_bytes(standing)
     homeless: list[Homeless] = []
     growing: list[Growth] = []
     for name, vm in desired.vms.items():
@@ -53,8 +59,9 @@ def place_vms(
             else:
                 homeless.append((vm, why))
     if homeless or growing:
-        assignments.update(_place(desired, observed, identities, growing, homeless))
-    return Placement(dict(sorted(assignments.items())))
+        used = Counter(used_memory(observed)) + Counter(taken)
+        assignments.update(_place(desired, observed, identities, used, growing, homeless))
+    return Placement(dict(sorted(assignments.items())), taken)
 
 
 def reason_to_leave(desired: Desired, vm: VirtualMachine, seen: VmObservation) -> str | None:
@@ -88,11 +95,11 @@ def _place(
     desired: Desired,
     observed: Observed,
     identities: Identities,
+    used: Mapping[str, int],
     growing: Iterable[Growth],
     homeless: Iterable[Homeless],
 ) -> dict[str, Assignment]:
-    """Room for those that grow where they are, then hosts for the others, each in its turn."""
-    used = used_memory(observed)
+    """Room for those that grow where they are, then hosts for the others, each in its turn. used: bytes by host."""
     tables: dict[str, HostTable] = {}
 
     def table_of(vm: VirtualMachine) -> HostTable:
@@ -117,23 +124,6 @@ def _grow(table: HostTable, host: str, more: int) -> bool:
     if position is not None:
         table.free[position] -= more
     return True
-
-
-def growth_of(vm: VirtualMachine, seen: VmObservation) -> int:
-    """Bytes by which a running VM takes more from its host once this plan has changed or restarted it; 0 if none."""
-    config = seen.guest.config if seen.guest else None
-    if config is None or _same_size(vm, config):
-        return 0
-    return max(0, footprint_after(vm, config) - guest_footprint(config))
-
-
-def _same_size(vm: VirtualMachine, config: GuestConfig) -> bool:
-    """Whether a guest takes what is declared; so it is with almost every VM of a pass."""
-    return (vm.memory_bytes, vm.cpu.maximum_vcpus, vm.vnc is None) == (
-        config.memory.current_bytes,
-        config.cpu.maximum_vcpus,
-        config.vnc is None,
-    )
 
 
 def _assign(demand: VmDemand, table: HostTable, vm: VirtualMachine, why: str) -> Assignment:

@@ -108,3 +108,20 @@ def _bound(desired: Desired, vm: VirtualMachine, seen: VmObservation | None) -> 
     return frozenset(
         name for name, host in desired.hosts.items() if host.uuid in uuids and host.cluster == vm.cluster
     )
+
+
+def growth_of(vm: VirtualMachine, seen: VmObservation) -> int:
+    """Bytes by which a running VM takes more from its host once this plan has changed or restarted it; 0 if none."""
+    config = seen.guest.config if seen.guest else None
+    if config is None or _same_size(vm, config):
+        return 0
+    return max(0, footprint_after(vm, config) - guest_footprint(config))
+
+
+def _same_size(vm: VirtualMachine, config: GuestConfig) -> bool:
+    """Whether a guest takes what is declared; so it is with almost every VM of a pass."""
+    return (vm.memory_bytes, vm.cpu.maximum_vcpus, vm.vnc is None) == (
+        config.memory.current_bytes,
+        config.cpu.maximum_vcpus,
+        config.vnc is None,
+    )

@@ -12,8 +12,8 @@ from reconciler.model.change import Identities, Power
 from reconciler.model.desired import Desired, RunPolicy, VirtualMachine
 from reconciler.model.observed import Observed, Presence
 from reconciler.model.placement import Homeless, Outcome, Placement, Shortfall, turn_of
-from reconciler.placement.assign import growth_of, used_memory
-from reconciler.placement.demand import VmDemand, demand_of
+from reconciler.placement.assign import used_memory
+from reconciler.placement.demand import VmDemand, demand_of, growth_of
 from reconciler.placement.policies import NONE
 from reconciler.placement.selection import dropped_by, select_host
 from reconciler.placement.table import UNKNOWN, build_table

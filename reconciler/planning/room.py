@@ -29,7 +29,8 @@ def edges_for_room(
         if host not in context.desired.hosts:
             continue
         if host not in free:
-            free[host] = _free_now(context, host) - growth.get(host, 0)
+            promised = context.placement.promised.get(host, 0)
+            free[host] = _free_now(context, host) - promised - growth.get(host, 0)
         free[host] -= _footprint(context, step.object)
         queue = leaving.get(host, [])
         while free[host] < 0 and queue and (queue[0].kind == "stop-vm" or _turn(context, queue[0]) < turn):

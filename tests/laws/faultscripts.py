@@ -72,6 +72,7 @@ def make_script(seed: int) -> Script:
 
 def _machine(name: str, chance: random.Random) -> list[dict[str, Any]]:
     spec: dict[str, Any] = {"cluster": "main", "memory": chance.choice(("256Mi", "1Gi", "4Gi"))}
+    spec["maxMemory"] = "4Gi"
     spec["runPolicy"] = chance.choice(("Always", "RestartOnFailure"))
     head = {"apiVersion": "ostler.dev/v1alpha1"}
     found = [{**head, "kind": "VirtualMachine", "metadata": {"name": name}, "spec": spec}]
@@ -118,8 +119,24 @@ def _incident(hosts: tuple[str, ...], vms: list[str], chance: random.Random) -> 
             [(0.0, f"edit {host} maintenance=true"), (back, f"edit {host} maintenance=false")],
             [(0.0, f"edit {host} maintenance=true")],
             [(0.0, f"edit {vm} runPolicy=Stopped"), (late, f"edit {vm} runPolicy=Always")],
+            _edits(hosts, vms, chance),
         ]
     )
+
+
+def _edits(hosts: tuple[str, ...], vms: list[str], chance: random.Random) -> list[tuple[float, str]]:
+    """Manifests that change again and again while what they changed before is still being done."""
+    kind = chance.choice(("stop-vm", "start-vm", "migrate-vm"))
+    found, at = [(0.0, f"slow {kind} {chance.choice((2, 10))}")], 0.0
+    for _ in range(chance.randint(2, 6)):
+        at += chance.uniform(1, 25)
+        edit = chance.choice(
+            ("memory=256Mi", "memory=1Gi", "runPolicy=Stopped", "runPolicy=Always", "placement")
+        )
+        if edit == "placement":
+            edit = f'placement={{"hosts":[{chance.choice(hosts)}]}}'
+        found.append((at, f"edit vm/{chance.choice(vms)} {edit}"))
+    return found
 
 
 class BrokenLawError(AssertionError):
@@ -192,6 +209,8 @@ async def _end_faults(line: Timeline, script: Script) -> None:
     line.faults.__init__()  # type: ignore[misc]
     for host in script.hosts:
         line.manifests.edit(f"host/{host}", "maintenance=false")
+    for name in line.manifests.desired().vms:
+        line.manifests.edit(name, "placement={}")
     await asyncio.sleep(SETTLING_S)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nodeagent.wire.records import Intent
+from reconciler.asked import BEHIND
 from reconciler.cli.secrets import secrets_from
 from reconciler.cli.sources import Center, WatchedManifests
 from reconciler.cli.turns import TurnLog
@@ -20,7 +21,10 @@ from reconciler.keeping import Keeper, Means, Pace
 from reconciler.pki.authority import DIGEST_KEY_FILE
 from reconciler.simulation.clock import run_in_virtual_time
 from reconciler.simulation.link import link_fleet
+from reconciler.store.requests import Request
 from tests.unit.cli.conftest import Desk
+
+CENTER = "58cfb470-02f3-03d7-0386-0000000003bc"
 
 
 class Loop:
@@ -124,11 +128,10 @@ def test_a_quiet_loop_says_nothing_twice(applied: Desk) -> None:
 
 def test_a_intent_that_was_left_is_taken_up_and_answered(applied: Desk) -> None:
     loop = Loop(applied)
-    center = "58cfb470-02f3-03d7-0386-0000000003bc"
     intent = Intent("11111111-1111-4111-8111-111111111111", "stop", run=1)
 
     def leave() -> bool:
-        loop.store.requests.leave(center, "vm/web-1", intent)
+        loop.store.requests.leave(CENTER, "vm/web-1", intent)
         return True
 
     def state() -> str:
@@ -151,7 +154,7 @@ def test_a_intent_that_was_left_is_taken_up_and_answered(applied: Desk) -> None:
 def test_a_intent_that_the_manifests_forbid_is_refused(applied: Desk, intent: Intent, why: str) -> None:
     applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
     loop = Loop(applied)
-    loop.store.requests.leave("58cfb470-02f3-03d7-0386-0000000003bc", "vm/web-1", intent)
+    loop.store.requests.leave(CENTER, "vm/web-1", intent)
     found: list[Any] = []
 
     loop.until(
@@ -162,6 +165,42 @@ def test_a_intent_that_the_manifests_forbid_is_refused(applied: Desk, intent: In
 
     assert found[-1].state == "refused"
     assert why in found[-1].detail
+
+
+def test_an_intent_is_taken_as_soon_as_it_is_written_however_long_it_lasts(applied: Desk) -> None:
+    applied.faults.slow["stop-vm"] = 30
+    loop, intent = Loop(applied), Intent("11111111-1111-4111-8111-111111111111", "stop", run=1)
+    loop.store.requests.leave(CENTER, "vm/web-1", intent)
+
+    loop.until(lambda: (found := loop.store.requests.find(intent.id)) and found.state == "taken")
+
+    assert not loop.said("stop")()
+    found = Loop(applied).store.requests.find(intent.id)
+    assert found is not None
+    assert found.state == "done"
+
+
+def test_an_intent_about_a_vm_of_a_plan_under_way_waits_for_it_and_is_told(applied: Desk) -> None:
+    applied.faults.slow["stop-vm"] = 10
+    applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Manual\n")
+    loop = Loop(applied)
+    stop = Intent("11111111-1111-4111-8111-111111111111", "stop", run=1)
+    start = Intent("22222222-2222-4222-8222-222222222222", "start", run=1)
+    loop.store.requests.leave(CENTER, "vm/web-1", stop)
+
+    def found(intent: Intent) -> Request:
+        one = loop.store.requests.find(intent.id)
+        assert one is not None
+        return one
+
+    loop.until(
+        lambda: found(stop).state == "taken",
+        lambda: loop.store.requests.leave(CENTER, "vm/web-1", start) or True,
+        lambda: (found(start).state, found(start).detail) == ("waiting", BEHIND),
+        lambda: found(start).state == "done",
+    )
+
+    assert applied.where("vm/web-1") is not None
 
 
 def test_what_fails_is_tried_ever_more_rarely(applied: Desk) -> None:
