@@ -127,10 +127,13 @@ def objection_to_power(context: DiffContext, vm: VirtualMachine, seen: VmObserva
     """Why a running VM may not be stopped, restarted or moved: another host may run it as well."""
     if seen.doubts:
         doubts = ", ".join(describe_doubt(context, one, seen) for one in seen.doubts)
+        commands = ", ".join(
+            f"`ostler host confirm-off {one}`" for one in seen.doubts if one.startswith("host/")
+        )
         return Blocked(
             vm.meta.id,
             f"it runs on {seen.host} and may run elsewhere as well, so it is neither stopped nor moved: {doubts}",
-            f"bring {' and '.join(seen.doubts)} back, or confirm that it is off: `ostler host confirm-off HOST`",
+            f"bring {' and '.join(seen.doubts)} back{f', or confirm that it is off: {commands}' if commands else ''}",
         )
     return None
 
