@@ -16,7 +16,7 @@ from reconciler.lab.errors import LabError, fail
 from reconciler.lab.guestimage import build_guest_image, default_cache
 from reconciler.lab.inside import host_init
 from reconciler.lab.model import Lab, LabHost
-from reconciler.lab.network import make_bridge, read_links, remove_links
+from reconciler.lab.network import Link, make_bridge, read_links, remove_links
 from reconciler.lab.power import power_off, power_on
 from reconciler.lab.processes import PROC
 from reconciler.lab.requirements import check_machine
@@ -31,7 +31,8 @@ PARALLEL_HOSTS = 8
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """A row of `ostler lab status`. pid: the host's first process; network: up, cut or none; guests: running."""
+    """A row of `ostler lab status`. pid: the host's first process; network: up, cut, down (inside the host)
+    or none; guests: running."""
 
     name: str
     address: str
@@ -133,9 +134,17 @@ def list_status(lab: Lab) -> tuple[HostStatus, ...]:
     return tuple(_read_status(lab, host, links.get(lab.link(host))) for host in lab.hosts)
 
 
-def _read_status(lab: Lab, host: LabHost, link: object) -> HostStatus:
+def describe_cable(link: Link | None) -> str:
+    """A host's network by the machine's end of its cable."""
+    if link is None:
+        return "none"
+    if not link.up:
+        return "cut"
+    return "up" if link.carrier else "down"
+
+
+def _read_status(lab: Lab, host: LabHost, link: Link | None) -> HostStatus:
     init = host_init(lab, host.name)
-    up = getattr(link, "up", None)
     return HostStatus(
         name=host.name,
         address=host.address,
@@ -144,7 +153,7 @@ def _read_status(lab: Lab, host: LabHost, link: object) -> HostStatus:
         boot_id=host.boot_id_file.read_text().strip() if init else "",
         libvirtd=find_service(lab, host.name, LIBVIRTD) is not None,
         agent=find_service(lab, host.name, AGENT) is not None,
-        network="none" if up is None else "up" if up else "cut",
+        network=describe_cable(link),
         guests=len(list((PROC / str(init.pid) / "root/run/libvirt/qemu").glob("*.xml"))) if init else 0,
     )
 

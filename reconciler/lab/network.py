@@ -17,12 +17,13 @@ NET = Path("/sys/class/net")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A network link of the machine: alias is empty where nobody marked it."""
+    """A network link of the machine: alias is empty where nobody marked it. carrier: the other end of its cable is up too."""
 
     name: str
     alias: str
     addresses: tuple[str, ...]
     up: bool
+    carrier: bool
 
 
 def read_links() -> dict[str, Link]:
@@ -39,8 +40,9 @@ def _read_link(row: dict[str, object]) -> Link:
         for entry in (info if isinstance(info, list) else [])
         if entry.get("family") == "inet" and "local" in entry
     )
-    up = isinstance(flags, list) and "UP" in flags
-    return Link(str(row["ifname"]), _read_alias(str(row["ifname"])), addresses, up)
+    shown = flags if isinstance(flags, list) else []
+    name = str(row["ifname"])
+    return Link(name, _read_alias(name), addresses, "UP" in shown, "LOWER_UP" in shown)
 
 
 def _read_alias(name: str) -> str:

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.lab.errors import LabError
+from reconciler.lab.lifecycle import describe_cable
 from reconciler.lab.model import plan_lab
+from reconciler.lab.network import Link
 from reconciler.lab.state import lock_lab, read_lab, write_lab
 
 
@@ -85,3 +87,16 @@ def test_a_lab_is_worked_on_by_one_command_at_a_time(tmp_path: Path) -> None:
         pass
     with lock_lab(place):
         pass
+
+
+@pytest.mark.parametrize(
+    ("link", "network"),
+    [
+        (None, "none"),
+        (Link("ostlerlab0-h1", "", (), up=False, carrier=False), "cut"),
+        (Link("ostlerlab0-h1", "", (), up=True, carrier=False), "down"),
+        (Link("ostlerlab0-h1", "", (), up=True, carrier=True), "up"),
+    ],
+)
+def test_a_network_is_up_only_if_both_ends_of_its_cable_are(link: Link | None, network: str) -> None:
+    assert describe_cable(link) == network
