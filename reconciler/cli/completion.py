@@ -1,6 +1,6 @@
 """`ostler completion`: what a shell needs to complete commands and options, as a script without calls back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -31,9 +31,12 @@ def register(app: typer.Typer) -> None:
 
 def completion(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")]) -> int:
     """Print a completion script, for example: source <(ostler completion bash)."""
+    from reconciler.cli.get import KINDS
     from reconciler.cli.main import COMMANDS, make_app
 
-    words = dict(_words(typer.main.get_command(make_app(tuple(COMMANDS)))))
+    words = dict(
+        _words(typer.main.get_command(make_app(tuple(COMMANDS))), {"get": KINDS, "completion": tuple(Shell)})
+    )
     script = {Shell.BASH: _bash, Shell.ZSH: _zsh, Shell.FISH: _fish}[shell](words)
     typer.echo(f"# {HINTS[shell]}\n{script}", nl=False)
     return Status.DONE
@@ -43,18 +46,25 @@ Words = dict[str, list[tuple[str, str]]]
 """What may follow each command line, such as `vm` or `vm stop`: words with what they mean. Commands, then options."""
 
 
-def _words(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """A command and all below it."""
+def _words(
+    command: Any, choices: Mapping[str, Sequence[str]], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """A command and all below it. choices: by command line, words that it takes as its first argument."""
     below = getattr(command, "commands", {})
+    arguments = choices.get(" ".join(path), ())
     found = [(name, one.get_short_help_str(limit=72)) for name, one in below.items()]
+    options: list[tuple[str, str]] = []
     for parameter in command.params:
         if getattr(parameter, "help", None) is not None and parameter.param_type_name == "option":
-            options = [*parameter.opts, *parameter.secondary_opts]
-            found += [(one, parameter.help or "") for one in options if one.startswith("--")]
-    found.append(("--help", "Show this message and exit."))
-    yield " ".join(path), list(dict.fromkeys(found))
+            names = [*parameter.opts, *parameter.secondary_opts]
+            options += [(one, parameter.help or "") for one in names if one.startswith("--")]
+    options.append(("--help", "Show this message and exit."))
+    options = list(dict.fromkeys(options))
+    yield " ".join(path), [*found, *((one, "") for one in arguments), *options]
+    for one in arguments:
+        yield " ".join((*path, one)), options
     for name, one in below.items():
-        yield from _words(one, (*path, name))
+        yield from _words(one, choices, (*path, name))
 
 
 def _bash(words: Words) -> str:
@@ -74,6 +84,8 @@ _ostler() {{
   case "$path" in
 {cases}
   esac
+  # Options only where one is begun: they would hide the words, and the files of arguments and of options.
+  [[ "$current" == -* ]] || words="$(printf '%s\\n' $words | grep -v '^-')"
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }}
 complete -o default -F _ostler ostler

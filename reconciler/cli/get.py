@@ -39,7 +39,7 @@ def get(
     """List objects with what is observed of them. Exits 1 if the named object does not exist."""
     listing = LISTINGS.get(kind.lower().removesuffix("s"))
     if listing is None:
-        known = "there is vms, hosts, disks, networks, storagedomains, clusters, datacenters"
+        known = f"there is {', '.join(KINDS)}"
         near = did_you_mean(kind.lower(), [f"{one}s" for one in LISTINGS], known)
         raise typer.BadParameter(f"no kind {kind}; {near}", param_hint="KIND")
     if not file:
@@ -218,6 +218,8 @@ LISTINGS = {
     "cluster": Listing(_clusters, ("cluster", "hosts", "vms", "cpu model", "machine")),
     "datacenter": Listing(_data_centers, ("data center", "clusters", "hosts", "vms", "uuid")),
 }
+KINDS = tuple(f"{name}s" for name in LISTINGS)
+"""As people write them."""
 LISTINGS["virtualmachine"] = LISTINGS["vm"]
 LISTINGS["logicalnetwork"] = LISTINGS["network"]
 LISTINGS["sd"] = LISTINGS["storagedomain"]

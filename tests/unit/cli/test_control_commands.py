@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from reconciler.cli.get import KINDS
 from reconciler.execution.remembering import MOST_FAILURES
 from tests.unit.cli.conftest import Desk
 
@@ -147,15 +148,32 @@ def test_history_before_the_first_apply_is_told(desk: Desk) -> None:
     assert desk("history").status == 1
 
 
-def test_bash_completes_commands_and_options(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("vm", "st"), ["start", "stop"]),
+        (("get", ""), list(KINDS)),
+        (("get", "cl"), ["clusters"]),
+        (("get", "vms", ""), []),
+        (("get", "vms", "--ou"), ["--output"]),
+        (("get", "--ou"), ["--output"]),
+        (("plan", "-f", ""), []),
+        (("completion", ""), ["bash", "zsh", "fish"]),
+    ],
+    ids=" ".join,
+)
+def test_bash_completes_words_first_and_options_where_one_is_begun(
+    desk: Desk, words: tuple[str, ...], offered: list[str]
+) -> None:
     script = desk("completion", "bash").out
-    ask = 'COMP_WORDS=(ostler vm st); COMP_CWORD=2; _ostler; echo "${COMPREPLY[@]}"'
+    typed = " ".join(f"'{word}'" for word in ("ostler", *words))
+    ask = f'COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _ostler; echo "${{COMPREPLY[@]}}"'
     bash = shutil.which("bash")
     assert bash is not None
 
     done = subprocess.run([bash, "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True)
 
-    assert done.stdout.split() == ["start", "stop"]
+    assert done.stdout.split() == offered
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
