@@ -10,6 +10,7 @@ import typer
 from reconciler.cli.home import Home, find_home
 from reconciler.cli.output import ListFormat, ListOption, print_rows
 from reconciler.cli.statuses import Status
+from reconciler.lab.errors import LabRequestError
 from reconciler.lab.lifecycle import bring_up, list_status, take_down
 from reconciler.lab.model import DEFAULT_BRIDGE, DEFAULT_SUBNET, Lab, LabHost, plan_lab
 from reconciler.lab.power import power_off, power_on
@@ -50,11 +51,24 @@ def up(
 ) -> int:
     """Make the lab, or what is missing of it: hosts with libvirt and agent, and shared storage."""
     home = find_home()
+    wanted = _plan(home, hosts, data_center, bridge, subnet)
     _provide_certificates(home)
+    lab = bring_up(wanted)
+    _show(lab, ListFormat.TABLE)
+    kind = "KVM" if lab.kvm else "emulated guests (this machine cannot run KVM)"
+    typer.echo(f"{len(lab.hosts)} hosts are up, with {kind}; `ostler lab down` removes them", err=True)
+    return Status.DONE
+
+
+def _plan(home: Home, hosts: int, data_center: str, bridge: str, subnet: str) -> Lab:
+    """The lab that is asked for. Raises a usage error for one that cannot be."""
     command = (str(Path(sys.executable).parent / "ostler-agent"),)
-    uuids = {f"h{n}": host_uuid(data_center, object_id(Kind.HOST, f"h{n}")) for n in range(1, hosts + 1)}
-    lab = bring_up(
-        plan_lab(
+    try:
+        uuids = {f"h{n}": host_uuid(data_center, object_id(Kind.HOST, f"h{n}")) for n in range(1, hosts + 1)}
+    except ValueError:
+        raise typer.BadParameter(f"{data_center} is no uuid", param_hint="--data-center") from None
+    try:
+        return plan_lab(
             home.lab,
             hosts,
             bridge=bridge,
@@ -63,11 +77,9 @@ def up(
             agent_command=command,
             authorities=home.authorities,
         )
-    )
-    _show(lab, ListFormat.TABLE)
-    kind = "KVM" if lab.kvm else "emulated guests (this machine cannot run KVM)"
-    typer.echo(f"{len(lab.hosts)} hosts are up, with {kind}; `ostler lab down` removes them", err=True)
-    return Status.DONE
+    except LabRequestError as error:
+        said = "; ".join(f"{one.summary}; {one.detail}" for one in error.problems)
+        raise typer.BadParameter(said) from error
 
 
 @app.command()

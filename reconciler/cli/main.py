@@ -9,6 +9,7 @@ import typer
 
 from reconciler.cli.failures import CommandError, describe_failure, report_bug
 from reconciler.cli.statuses import Status
+from reconciler.cli.usage import describe_usage
 from reconciler.version import PLANNER
 
 COMMANDS: dict[str, str] = {
@@ -94,8 +95,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = make_app(tuple(names))(args=list(arguments), prog_name="ostler", standalone_mode=False)
     except UsageError as error:
-        command = f"ostler {named} --help" if named in COMMANDS else "ostler --help"
-        typer.echo(f"usage: {str(error).rstrip('.')}; `{command}` shows what there is", err=True)
+        typer.echo(describe_usage(error, f"ostler {named}" if named in COMMANDS else "ostler"), err=True)
         return Status.USAGE
     except typer.Exit as end:
         return end.exit_code

@@ -13,6 +13,10 @@ class LabError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class LabRequestError(LabError):
+    """What was asked for can be no lab: the command line is wrong, not the machine."""
+
+
 def fail(summary: str, detail: str = "", subject: str = "") -> LabError:
     """A LabError with one problem."""
     return LabError([Problem(summary, detail, subject)])

@@ -10,7 +10,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.lab.errors import fail
+from reconciler.lab.errors import LabRequestError, fail
+from reconciler.problems import Problem
 
 DEFAULT_BRIDGE = "ostlerlab0"
 DEFAULT_SUBNET = "198.51.100.0/24"  # RFC 5737: documentation only, so no real network is hidden by it
@@ -130,6 +131,11 @@ class Lab:
         return f"{self.bridge}+{host.name}"
 
 
+def refuse(summary: str, detail: str) -> LabRequestError:
+    """A wrong request as an error with one problem."""
+    return LabRequestError([Problem(summary, detail)])
+
+
 def plan_lab(
     directory: Path,
     host_count: int,
@@ -147,15 +153,17 @@ def plan_lab(
     """
     network = _read_subnet(subnet)
     if not 1 <= host_count <= min(MAX_HOSTS, network.num_addresses - FIRST_HOST_ADDRESS - 2):
-        raise fail(f"a lab of {host_count} hosts cannot be made in {subnet}", f"give 1 to {MAX_HOSTS} hosts")
+        raise refuse(
+            f"a lab of {host_count} hosts cannot be made in {subnet}", f"give 1 to {MAX_HOSTS} hosts"
+        )
     if not re.fullmatch(rf"[a-z][a-z0-9]{{0,{MAX_BRIDGE_LENGTH - 1}}}", bridge):
-        raise fail(
+        raise refuse(
             f"{bridge!r} cannot be a lab's bridge",
             f"give 1 to {MAX_BRIDGE_LENGTH} of a-z and 0-9, a letter first",
         )
     place = directory.absolute()
     if len(str(place)) > MAX_DIRECTORY_LENGTH or not str(place).isprintable() or '"' in str(place):
-        raise fail(
+        raise refuse(
             f"a lab cannot lie in {place!r}",
             f"give a path of at most {MAX_DIRECTORY_LENGTH} plain characters",
         )
@@ -177,7 +185,7 @@ def _read_subnet(text: str) -> ipaddress.IPv4Network:
     try:
         network = ipaddress.IPv4Network(text)
     except ValueError as error:
-        raise fail(f"{text!r} is no IPv4 subnet", f"{error}; give one such as {DEFAULT_SUBNET}") from error
+        raise refuse(f"{text!r} is no IPv4 subnet", f"{error}; give one such as {DEFAULT_SUBNET}") from error
     if not 16 <= network.prefixlen <= 27:
-        raise fail(f"{text} cannot be a lab's subnet", "give a prefix length from 16 to 27")
+        raise refuse(f"{text} cannot be a lab's subnet", "give a prefix length from 16 to 27")
     return network

@@ -153,6 +153,38 @@ def test_wrong_command_lines_have_status_64(desk: Desk, arguments: tuple[str, ..
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("get", "vms", "-f", "-o", "xml"),
+            "--output: xml is not one of table, wide, json, yaml, name; `ostler get",
+        ),
+        (("get",), "KIND is missing; `ostler get"),
+        (("plan",), "--file is missing; `ostler plan"),
+        (("history", "--limit", "many"), "--limit: many is no whole number; "),
+        (("history", "--limit", "0"), "--limit: 0 is too little: 1 is the least; "),
+        (("lab", "up", "--hosts", "99"), "--hosts: 99 is too much: 10 is the most; "),
+        (("lab", "up", "--bridge", "Bad_Name"), "'Bad_Name' cannot be a lab's bridge; give 1 to 11 "),
+        (("lab", "up", "--subnet", "10.0.0.0/8"), "10.0.0.0/8 cannot be a lab's subnet; "),
+        (("lab", "up", "--data-center", "farm"), "farm is no uuid; "),
+    ],
+)
+def test_a_wrong_command_line_is_told_by_option_value_and_what_there_is(
+    desk: Desk, arguments: tuple[str, ...], said: str
+) -> None:
+    result = desk(*arguments)
+
+    assert (result.status, result.out) == (64, "")
+    assert result.err.startswith(f"usage: {said}"), result.err
+    assert result.err.endswith("--help` shows what there is\n")
+
+
+def test_a_command_without_its_subcommand_shows_its_help_as_it_is(desk: Desk) -> None:
+    assert desk("vm").err.startswith("Usage: ostler vm")
+    assert "shows what there is" not in desk("vm").err
+
+
+@pytest.mark.parametrize(
     "content", ["", "\x00", "[]", "kind: [", "{}" * 1000, "a: &x [*x]", "\ufeff", "- " * 2000, '"']
 )
 @pytest.mark.parametrize(
