@@ -5,6 +5,7 @@ Answers `GET /v1/storage/{uuid}`. The states of domains come from `StorageDomain
 
 import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -110,6 +111,7 @@ def read_contents(
         set_aside=set_aside,
         total_bytes=facts.total_bytes if facts else 0,
         free_bytes=facts.free_bytes if facts else 0,
+        isos=_list_isos(place),
     )
 
 
@@ -121,6 +123,21 @@ def list_kept(shelf: Shelf) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return list_shelf(shelf)
     except OSError:
         return (), ()
+
+
+def _list_isos(place: Path) -> tuple[str, ...] | None:
+    """Names of the CD images, sorted; None if they cannot be listed. A domain from elsewhere may have no place for them."""
+    try:
+        with open_directory(place, "images", ISO_IMAGE) as directory:
+            return tuple(sorted(name for name in list_names(directory) if _is_file(directory, name)))
+    except FileNotFoundError:
+        return ()
+    except OSError:
+        return None
+
+
+def _is_file(directory: int, name: str) -> bool:
+    return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
 
 
 def _read_pool(place: Path) -> tuple[PoolRecord | None, bool]:

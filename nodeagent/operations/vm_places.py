@@ -113,8 +113,18 @@ def state_domain(host: Host, config: GuestConfig, master: str) -> Path:
 
 
 def refuse_missing_files(host: Host, config: GuestConfig) -> list[str]:
-    """Volumes and CD images that are not there as plain files below their storage domain, each with its reason."""
-    problems: list[str] = []
+    """Volumes and CD images that are not there as plain files below their storage domain, and the host's own files
+    that the guest boots from, each with its reason.
+    """
+    problems = (
+        [
+            f"the host has no file {file}: put it there, on each host that may run the VM"
+            for file in (config.kernel.kernel, config.kernel.initrd)
+            if file is not None and not Path(file).is_file()
+        ]
+        if config.kernel is not None
+        else []
+    )
     for disk in config.disks:
         with _collecting(problems):
             host.storage.volume_path(disk.storage_domain, disk.image, disk.volume)

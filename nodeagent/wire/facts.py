@@ -227,6 +227,7 @@ class StorageContents:
     unreadable: VM uuids whose record exists and cannot be read; unreadable_disks: image uuids whose record or volume
     metadata exists and cannot be read; tombstones stay among `vms` and `disks` as removed.
     kept: uuids of the VMs whose UEFI variables lie here, sorted; set_aside: of those whose removal gave them another name.
+    isos: file names of the CD images, None where the agent cannot tell.
     """
 
     uuid: Uuid
@@ -242,6 +243,7 @@ class StorageContents:
     set_aside: tuple[Uuid, ...] = ()
     total_bytes: Bytes = 0
     free_bytes: Bytes = 0
+    isos: tuple[Text, ...] | None = None
     format: Format = CURRENT
 
 

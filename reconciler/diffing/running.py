@@ -14,6 +14,9 @@ from reconciler.model.intents import is_as_asked, move_intent, pause_intent, pow
 from reconciler.model.observed import VmObservation
 from reconciler.model.placement import ASKED, Assignment, Outcome
 
+ISO_DIRECTORY = "images/11111111-1111-1111-1111-111111111111"
+"""Where CD images lie in a storage domain, as in oVirt."""
+
 
 def diff_running(
     context: DiffContext, vm: VirtualMachine, seen: VmObservation, guest: GuestConfig
@@ -36,6 +39,9 @@ def diff_running(
     if beyond:
         yield block_beyond_reach(vm.meta.id, seen.host, beyond)
         live, restarts = tuple(one for one in live if key_of(one) not in beyond), False
+    changed = any(one.field == "vm.cdrom.file" for one in live)
+    absent = objection_to_cd(context, vm) if changed or restarts else None
+    live = live if absent is None else tuple(one for one in live if one.field != "vm.cdrom.file")
     if assignment is not None and not leaves and assignment.dropped:
         grows = tuple(one for one in live if _grows(one))
         yield from _no_room(assignment, (*grows, *(pending if restarts else ())))
@@ -44,6 +50,8 @@ def diff_running(
     obstacle = None
     if restarts or leaves:
         obstacle = objection_to_power(context, vm, seen) or objection_to_disks(context, vm)
+    yield from (one for one in (absent,) if one is not None)
+    restarts = restarts and absent is None
     if obstacle is not None:
         yield obstacle
         restarts = moves = False
@@ -138,6 +146,11 @@ def objection_to_power(context: DiffContext, vm: VirtualMachine, seen: VmObserva
     return None
 
 
+def objection_to_files(context: DiffContext, vm: VirtualMachine) -> Blocked | None:
+    """Why a VM cannot be started: a disk or CD that it needs cannot be used now."""
+    return objection_to_disks(context, vm) or objection_to_cd(context, vm)
+
+
 def objection_to_disks(context: DiffContext, vm: VirtualMachine) -> Blocked | None:
     """Why a VM cannot be started, restarted or moved: a disk that it attaches cannot be used now."""
     lacking = [one.disk for one in vm.disks if one.disk in context.unusable]
@@ -147,6 +160,22 @@ def objection_to_disks(context: DiffContext, vm: VirtualMachine) -> Blocked | No
         vm.meta.id,
         f"it can be neither started nor moved without {' and '.join(lacking)}",
         f"see what the plan says of {' and '.join(lacking)}",
+    )
+
+
+def objection_to_cd(context: DiffContext, vm: VirtualMachine) -> Blocked | None:
+    """Why a VM cannot be given its CD: the image is not in its storage domain, as far as hosts tell."""
+    if vm.cdrom is None or vm.cdrom.storage_domain is None or vm.cdrom.file is None:
+        return None
+    domain = context.desired.storage_domains[vm.cdrom.storage_domain]
+    seen = context.observed.storage.get(domain.uuid)
+    isos = seen.contents.isos if seen is not None and seen.contents is not None else None
+    if isos is None or vm.cdrom.file in isos:
+        return None
+    return Blocked(
+        vm.meta.id,
+        f"its CD {vm.cdrom.file} is not in {domain.meta.id}",
+        f"copy it into {domain.uuid}/{ISO_DIRECTORY} below {domain.path}, or correct spec.cdrom.file",
     )
 
 

@@ -12,7 +12,7 @@ from reconciler.diffing.guests import expected_guest
 from reconciler.diffing.power import last_exit, power_of
 from reconciler.diffing.records import vm_record
 from reconciler.diffing.recovery import find_delay, protect, recovers
-from reconciler.diffing.running import diff_running, dropped, objection_to_disks, objection_to_power
+from reconciler.diffing.running import diff_running, dropped, objection_to_files, objection_to_power
 from reconciler.diffing.sizes import block_oversize
 from reconciler.model.change import Blocked, Change, Drift, Power, Reason, Verb
 from reconciler.model.desired import VirtualMachine
@@ -151,7 +151,7 @@ def _start(context: DiffContext, vm: VirtualMachine, seen: VmObservation | None,
             f"no host can run it: {dropped(assignment) if assignment else 'no host is up'}{_bound(vm, seen, assignment)}",
             f"`ostler explain {vm.meta.id}` shows each host and why it was dropped",
         )
-    return objection_to_disks(context, vm) or Change(
+    return objection_to_files(context, vm) or Change(
         vm.meta.id, Verb.START, (why, Reason("placed", assignment.host)), host=assignment.host
     )
 

@@ -13,6 +13,7 @@ from nodeagent.facts import storagecache
 from nodeagent.facts.storage import DomainCache, StorageReader, read_contents
 from nodeagent.facts.storagecache import DirectoryCache
 from nodeagent.formats.diskrecords import write_disk_record
+from nodeagent.formats.domainlayout import ISO_IMAGE
 from nodeagent.formats.poolrecord import write_pool_record
 from nodeagent.formats.vmrecords import claim_run, close_run, write_vm_record
 from nodeagent.formats.volumemetadata import VolumeMetadata, write_volume_metadata
@@ -180,6 +181,17 @@ def test_a_directory_that_cannot_be_listed_makes_it_incomplete(read: Read, place
     (place / gone).rename(place / "elsewhere")
 
     assert not read().complete
+
+
+def test_cd_images_are_listed_and_nothing_else_there(read: Read, place: Path) -> None:
+    isos = place / "images" / ISO_IMAGE
+    (isos / "debian-12.iso").write_bytes(b"cd")
+    (isos / "old.iso").symlink_to(isos / "debian-12.iso")
+    (isos / "sub.iso").mkdir()
+
+    assert read().isos == ("debian-12.iso",)
+    shutil.rmtree(isos)
+    assert read().isos == ()
 
 
 def test_a_damaged_pool_record_makes_it_incomplete(read: Read, place: Path) -> None:
