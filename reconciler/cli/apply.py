@@ -1,11 +1,13 @@
 """`ostler apply`: carries a plan out, shows how far it is, and says what became of it."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from reconciler.cli.attendance import looking
 from reconciler.cli.carrying import (
     agree,
     carry_out,
@@ -23,7 +25,6 @@ from reconciler.cli.fleet import controller_files, holder_name, open_fleet
 from reconciler.cli.home import find_home
 from reconciler.cli.loading import find_oversized, load_data_center, show_problems
 from reconciler.cli.plan import DataCenterOption, PruneOption, status_of
-from reconciler.cli.progress import looking
 from reconciler.cli.secrets import SecretsOption, secrets_from
 from reconciler.cli.signing import can_sign, find_signer
 from reconciler.cli.statuses import Status
@@ -105,8 +106,8 @@ async def _apply(request: Request, store: Store, applier: Applier, options: Pass
     """Settles, observes, plans, asks, admits, runs, looks again."""
     async with open_fleet(request.desired) as fleet:
         estate = Estate(request.desired, fleet, store, applier, options)
-        with looking(len(request.desired.hosts)):
-            turn = await look_settled(estate)
+        with looking(fleet) as asked:
+            turn = await look_settled(replace(estate, fleet=asked))
         show_settled(turn.settled)
         fresh = turn.done
         show_problems(find_oversized(request.desired, fresh.reports, request.places))
@@ -134,7 +135,8 @@ def _hears(done: Pass) -> bool:
 
 async def _look_again(estate: Estate) -> int:
     """After success a fresh look tells what is left."""
-    after = (await look(estate)).plan
+    with looking(estate.fleet) as asked:
+        after = (await look(replace(estate, fleet=asked))).plan
     for one in after.blocked:
         typer.echo(f"blocked: {blocked_line(one)}", err=True)
     if after.steps:

@@ -17,11 +17,11 @@ def observe_now(desired: Desired) -> Reports:
 
 
 async def _observe(desired: Desired) -> Reports:
-    from reconciler.cli.progress import looking
+    from reconciler.cli.attendance import looking
 
-    with looking(len(desired.hosts)):
-        async with open_fleet(desired) as fleet:
-            return await ask_fleet(fleet, desired)
+    async with open_fleet(desired) as fleet:
+        with looking(fleet) as asked:
+            return await ask_fleet(asked, desired)
 
 
 async def ask_fleet(fleet: Fleet, desired: Desired) -> Reports:

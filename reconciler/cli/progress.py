@@ -119,17 +119,6 @@ class ApplyProgress:
         return Group(*lines)
 
 
-@contextmanager
-def looking(hosts: int) -> Iterator[None]:
-    """On a terminal, says that hosts are being asked while the block runs; elsewhere says nothing."""
-    console = Console(file=sys.stderr, no_color=bool(os.environ.get("NO_COLOR")), highlight=False)
-    if not console.is_terminal:
-        yield
-        return
-    with console.status(f"asking {hosts} host{'' if hosts == 1 else 's'}"):
-        yield
-
-
 def _share(progress: Progress | None) -> str:
     """Percent and message of a running order."""
     if progress is None:

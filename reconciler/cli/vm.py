@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from nodeagent.wire.records import Intent, IntentAction
+from reconciler.cli.attendance import looking
 from reconciler.cli.carrying import agree, carry_out, refuse, show_plan_text, status_of_end
 from reconciler.cli.clock import wallclock_ms
 from reconciler.cli.confirmations import opened_store
@@ -26,7 +27,6 @@ from reconciler.cli.intents import (
 )
 from reconciler.cli.loading import load_data_center
 from reconciler.cli.plan import DataCenterOption, PathsOption
-from reconciler.cli.progress import looking
 from reconciler.cli.secrets import SecretsOption, secrets_from
 from reconciler.cli.statuses import Status
 from reconciler.desired.places import Places
@@ -47,7 +47,7 @@ POLL_S = 0.5
 
 app = typer.Typer(no_args_is_help=True, help="VMs: start, stop, reboot, pause, resume, migrate.")
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The VM's name or id.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The VM's id, name or spec.name.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 WaitOption = Annotated[
     bool,
@@ -191,7 +191,8 @@ async def _do(order: Order, store: Store, applier: Applier, *, held: bool) -> in
 
 async def _look(estate: Estate, *, held: bool) -> Pass:
     """A pass; with the right to apply, after what an earlier apply left has been settled."""
-    with looking(len(estate.desired.hosts)):
+    with looking(estate.fleet) as asked:
+        estate = replace(estate, fleet=asked)
         if not held:
             return await look(estate)
         turn = await look_settled(estate)
