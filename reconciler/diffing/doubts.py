@@ -188,7 +188,7 @@ def _nobody(context: DiffContext, vm: VirtualMachine) -> Blocked | None:
         return None
     if context.master is None:
         return Blocked(vm.meta.id, "there is no storage domain for its record", "declare a StorageDomain")
-    copy = copy_domain(context.desired, context.master, vm)
+    copy = copy_domain(context.desired, context.identities, context.observed.disks, vm, context.master)
     places = [context.domains.get(uuid) for uuid in (context.master, copy) if uuid is not None]
     local = {one.host for one in places if one is not None and one.host is not None}
     if not context.workers or len(local) > 1 or any(one not in context.workers for one in local):

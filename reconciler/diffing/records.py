@@ -55,13 +55,14 @@ def vm_record(
     identities: Identities,
     vm: VirtualMachine,
     seen: VmObservation | None,
+    disks: Mapping[str, DiskObservation],
     macs: MacLedger,
     master: str | None,
 ) -> VmRecord:
     """The record as it should be: the one there is with what the manifest changes, or a new one.
 
-    The very same value if the manifest changes nothing. abilities: by cluster, what all its hosts can do. revision is
-    not raised here. Raises UndecidedError where something resolved once cannot be.
+    The very same value if the manifest changes nothing. abilities: by cluster, what all its hosts can do. disks: by image.
+    revision is not raised here. Raises UndecidedError where something resolved once cannot be.
     """
     old = seen.record if seen else None
     uuid = identities.vms[vm.meta.id]
@@ -92,7 +93,7 @@ def vm_record(
         allow_destroy=vm.meta.allow_destroy,
         manifest_digest=vm.meta.digest,
         manifest_generation=base.manifest_generation + (base.manifest_digest != vm.meta.digest),
-        copy_domain=copy_domain(desired, master, vm),
+        copy_domain=_copy_in_reach(desired, copy_domain(desired, identities, disks, vm, master), old, seen),
     )
 
 
@@ -161,9 +162,29 @@ def disk_record(
     )
 
 
-def copy_domain(desired: Desired, master: str | None, vm: VirtualMachine) -> str | None:
-    """The data domain of the first disk, if that is not the master itself."""
+def _copy_in_reach(
+    desired: Desired, wanted: str | None, old: VmRecord | None, seen: VmObservation | None
+) -> str | None:
+    """Where the copy is to lie; where it lay for as long as the guest runs on a host that cannot reach the new place:
+    the host that sends it away claims the run, and that is to be in the copy as well."""
+    holder = next((one.host for one in desired.storage_domains.values() if one.uuid == wanted), None)
+    if holder is None or seen is None or all(one.host == holder for one in seen.guests):
+        return wanted
+    return old.copy_domain if old else None
+
+
+def copy_domain(
+    desired: Desired,
+    identities: Identities,
+    disks: Mapping[str, DiskObservation],
+    vm: VirtualMachine,
+    master: str | None,
+) -> str | None:
+    """The data domain where the first disk lies, or is to lie, if that is not the master itself. disks: by image."""
     if not vm.disks:
         return None
-    domain = desired.storage_domains[desired.disks[vm.disks[0].disk].storage_domain].uuid
+    name = vm.disks[0].disk
+    seen = disks.get(identities.disks[name])
+    declared = desired.storage_domains[desired.disks[name].storage_domain].uuid
+    domain = seen.storage_domain if seen is not None else declared
     return None if domain == master else domain

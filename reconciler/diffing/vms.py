@@ -38,7 +38,14 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
         return VmDiff((doubt,))
     try:
         record = vm_record(
-            context.desired, context.abilities, context.identities, vm, seen, context.macs, context.master
+            context.desired,
+            context.abilities,
+            context.identities,
+            vm,
+            seen,
+            context.observed.disks,
+            context.macs,
+            context.master,
         )
     except UndecidedError as error:
         advice = "bring a host of the cluster back, or name the value in the manifest"
@@ -114,7 +121,9 @@ def _why_written(context: DiffContext, old: VmRecord, record: VmRecord) -> Itera
         yield Reason("asked", record.intents[-1].action)
     if old.intents != record.intents:
         yield Reason("intent-achieved", next(one.action for one in reversed(record.intents) if one.done))
-    found = replace(old, intents=record.intents, pci=record.pci, disks=record.disks)
+    found = replace(
+        old, intents=record.intents, pci=record.pci, disks=record.disks, copy_domain=record.copy_domain
+    )
     if found != record:
         yield Reason("manifest-changed")
         return
@@ -122,6 +131,8 @@ def _why_written(context: DiffContext, old: VmRecord, record: VmRecord) -> Itera
         yield Reason("address-found")
     if old.disks != record.disks:
         yield Reason("disk-let-go")
+    if old.copy_domain != record.copy_domain:
+        yield Reason("copy-follows-disk")
 
 
 def _power(

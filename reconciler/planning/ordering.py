@@ -44,6 +44,8 @@ STAGE = {
     )
     for kind in kinds
 }
+CLAIMS_RUN = frozenset({"start-vm", "reboot-vm", "migrate-vm"})
+"""Whoever claims a run writes it into the copy of the VM's record as well."""
 LAST_STAGE = len(STAGE)
 
 
@@ -163,6 +165,8 @@ def _uses(context: PlanContext, step: Step) -> Iterator[tuple[str, str]]:
         yield step.host, step.args["record"]["storage_domain"]
     if step.kind == "write-vm-record" and step.args["record"]["copy_domain"] is not None:
         yield step.host, step.args["record"]["copy_domain"]
+    if step.kind in CLAIMS_RUN and (record := context.changes.records.get(step.object)):
+        yield from ((step.host, uuid) for uuid in (record.copy_domain,) if uuid is not None)
     guest = step.args.get("config", {})
     devices = (*guest.get("disks", ()), guest.get("cdrom"), step.args.get("disk"), step.args.get("cdrom"))
     yield from ((step.host, one["storage_domain"]) for one in devices if one and one["storage_domain"])

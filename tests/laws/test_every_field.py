@@ -227,7 +227,6 @@ STEPS: dict[tuple[str, str], set[str]] = {
     ("disk.name", "always"): {"write-disk-record"},
     ("disk.description", "always"): {"write-disk-record"},
     ("disk.size", "raised"): {"grow-disk", "write-disk-record"},
-    ("disk.storageDomain", "always"): {"write-vm-record"},
     ("host.cluster", "running"): {"remove-network", "update-network"},
     ("host.maintenance", "always"): {"migrate-vm", "set-maintenance"},
     ("host.networks", "always"): {"update-network"},
