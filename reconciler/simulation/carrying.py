@@ -20,6 +20,7 @@ from reconciler.simulation.guests import (
     drop_incoming,
     end_migration,
     keep_digests,
+    records_of,
 )
 from reconciler.simulation.host import SimulatedHost
 from reconciler.simulation.storage import SimulationFault
@@ -113,7 +114,7 @@ class Carrying:
             await self._spend_time(order)
             self.faults.fail(self.host.id, order)
         except SimulationFault:
-            self.world.storage[wanted.master].close_run(
+            records_of(self.world, self.host, wanted.master).close_run(
                 wanted.config.uuid, wanted.config.run, "failed", order.key
             )
             raise

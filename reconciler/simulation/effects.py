@@ -45,8 +45,8 @@ from reconciler.simulation.guests import (
     boot_guest,
     home_guest,
     keep_digests,
-    master_of,
     reboot_guest,
+    records_of,
     stop_guest,
     with_address,
 )
@@ -196,7 +196,7 @@ def _renew_certificate(world: World, host: SimulatedHost, _args: RenewCertificat
 
 
 def _write_vm(world: World, host: SimulatedHost, args: WriteVmRecord, key: str) -> Outputs:
-    place(world, host, args.master).write_vm(replace(args.record, last_order=key))
+    records_of(world, host, args.master).write(replace(args.record, last_order=key))
     guest = host.guests.get(args.record.uuid)
     if guest is not None:
         guest.managed = True
@@ -204,9 +204,9 @@ def _write_vm(world: World, host: SimulatedHost, args: WriteVmRecord, key: str) 
 
 
 def _record_exit(world: World, host: SimulatedHost, args: RecordExit, key: str) -> Outputs:
-    domain = place(world, host, args.master)
+    records = records_of(world, host, args.master)
     by_manifest = args.stopped_by_manifest
-    domain.close_run(args.vm, args.run, args.reason, key, stopped_by_manifest=by_manifest, ends=args.ends)
+    records.close_run(args.vm, args.run, args.reason, key, stopped_by_manifest=by_manifest, ends=args.ends)
     for other in world.hosts.values():
         kept = other.exits.get(args.vm)
         if kept is not None and kept.run <= args.run:
@@ -216,15 +216,15 @@ def _record_exit(world: World, host: SimulatedHost, args: RecordExit, key: str) 
 
 
 def _remove_vm(world: World, host: SimulatedHost, args: RemoveVm, key: str) -> Outputs:
-    domain = place(world, host, args.master)
-    record = domain.record(args.vm)
+    records = records_of(world, host, args.master)
+    record = records.master.record(args.vm)
     if args.vm in host.guests:
         raise SimulationFault("it runs here")
     if not record.removed:
         if record.allow_destroy != args.vm or (record.run is not None and record.run.closed is None):
             raise SimulationFault("its record holds no consent, or it may be running")
-        domain.bury(args.vm, world.wallclock_ms + host.skew_ms, key)
-    for shelf in _shelves(world, host, domain, record):
+        records.bury(args.vm, world.wallclock_ms + host.skew_ms, key)
+    for shelf in _shelves(world, host, records.master, record):
         if args.vm in shelf.kept:
             shelf.kept.remove(args.vm)
             shelf.set_aside.add(args.vm)
@@ -308,7 +308,7 @@ def _attach_nic(world: World, host: SimulatedHost, args: AttachNic, _key: str) -
     nic = with_address(args.nic, guest.config.nics)
     guest.config = replace(guest.config, nics=(*guest.config.nics, nic))
     pci = {nic.name: str(nic.pci)}
-    master_of(world, host, args.master).keep_findings(args.vm, pci)
+    records_of(world, host, args.master).keep_findings(args.vm, pci)
     return {"pci": pci}
 
 

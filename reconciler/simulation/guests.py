@@ -7,7 +7,8 @@ from typing import Any
 from nodeagent.wire.arguments import Arguments, MigrateVm, RebootVm, SetVncPassword, StartVm, StopVm
 from nodeagent.wire.guest import GuestConfig, NicConfig
 from reconciler.simulation.host import SimulatedGuest, SimulatedHost
-from reconciler.simulation.storage import SimulatedStorage, SimulationFault
+from reconciler.simulation.records import SimulatedRecords, open_records
+from reconciler.simulation.storage import SimulationFault
 from reconciler.simulation.world import World
 
 Outputs = dict[str, Any]
@@ -21,11 +22,9 @@ def home_guest(host: SimulatedHost, vm: str) -> SimulatedGuest:
     return guest
 
 
-def master_of(world: World, host: SimulatedHost, uuid: str) -> SimulatedStorage:
-    """The records' domain, connected. Raises SimulationFault if it is not."""
-    if uuid not in host.connected:
-        raise SimulationFault(f"the master domain {uuid} is not connected on {host.id}")
-    return world.storage[uuid]
+def records_of(world: World, host: SimulatedHost, master: str) -> SimulatedRecords:
+    """The records on a master domain. Raises SimulationFault if it is not connected."""
+    return open_records(world.storage, host, master)
 
 
 def boot_guest(world: World, host: SimulatedHost, args: StartVm, key: str) -> Outputs:
@@ -41,18 +40,18 @@ def claim_start(world: World, host: SimulatedHost, args: StartVm, key: str) -> N
     if args.config.uuid in host.guests:
         raise SimulationFault("it runs here already")
     _check_needs(world, host, args.config)
-    master = master_of(world, host, args.master)
-    master.claim_run(args.config.uuid, args.config.run, (host.run_host(),), key)
+    records = records_of(world, host, args.master)
+    records.claim_run(args.config.uuid, args.config.run, (host.run_host(),), key)
 
 
 def boot_claimed(world: World, host: SimulatedHost, args: StartVm) -> Outputs:
     """The second half: the guest lives."""
-    master = master_of(world, host, args.master)
+    records = records_of(world, host, args.master)
     host.guests[args.config.uuid] = SimulatedGuest(_with_addresses(args.config), world.now_ms)
     host.exits.pop(args.config.uuid, None)
     _keep_state(world, host, args)
     pci = {nic.name: str(nic.pci) for nic in host.guests[args.config.uuid].config.nics}
-    master.keep_findings(args.config.uuid, pci, [disk.name for disk in args.config.disks])
+    records.keep_findings(args.config.uuid, pci, [disk.name for disk in args.config.disks])
     return {"pci": pci}
 
 
@@ -111,10 +110,10 @@ def stop_guest(world: World, host: SimulatedHost, args: StopVm, key: str) -> Non
     """Stops a guest and closes its run."""
     home_guest(host, args.vm)
     del host.guests[args.vm]
-    master_of(world, host, args.master).close_run(
+    records_of(world, host, args.master).close_run(
         args.vm, args.run, args.reason, key, stopped_by_manifest=args.stopped_by_manifest
     )
-    master_of(world, host, args.master).keep_findings(args.vm, {}, args.disks)
+    records_of(world, host, args.master).keep_findings(args.vm, {}, args.disks)
 
 
 def reboot_guest(world: World, host: SimulatedHost, args: RebootVm, key: str) -> Outputs:
@@ -134,7 +133,7 @@ def begin_migration(world: World, host: SimulatedHost, args: MigrateVm, key: str
         raise SimulationFault(f"{destination.id} is in maintenance")
     _check_needs(world, destination, guest.config)
     hosts = (host.run_host(), destination.run_host())
-    master_of(world, host, args.master).claim_run(args.vm, args.run, hosts, key)
+    records_of(world, host, args.master).claim_run(args.vm, args.run, hosts, key)
     config = replace(guest.config, run=args.run)
     destination.guests[args.vm] = SimulatedGuest(
         config, guest.started_ms, state="incoming", applied_secrets=guest.applied_secrets
@@ -149,7 +148,7 @@ def end_migration(world: World, host: SimulatedHost, args: MigrateVm, *, moved: 
     """The switch-over, or the way back: the VM is exactly once somewhere, and its record says where."""
     destination = world.host_by_uuid(args.destination)
     source_lives, target_lives = args.vm in host.guests, args.vm in destination.guests
-    master = master_of(world, host, args.master)
+    records = records_of(world, host, args.master)
     end = "ended before its migration did"
     if moved and source_lives and target_lives:
         del host.guests[args.vm]
@@ -157,18 +156,18 @@ def end_migration(world: World, host: SimulatedHost, args: MigrateVm, *, moved: 
         if args.vm in host.kept:
             host.kept.remove(args.vm)
             destination.kept.add(args.vm)
-        master.settle_run(args.vm, args.run, (destination.run_host(),))
+        records.settle_run(args.vm, args.run, (destination.run_host(),))
         end = f"has moved to {destination.id}"
     else:
         destination.guests.pop(args.vm, None)
     if source_lives and args.vm in host.guests:
         guest = host.guests[args.vm]
         guest.config = replace(guest.config, run=args.run)
-        master.settle_run(args.vm, args.run, (host.run_host(),))
+        records.settle_run(args.vm, args.run, (host.run_host(),))
         end = "stays; its migration failed"
     host.changed()
     destination.changed()
-    world.note(host.id, f"{master.record(args.vm).object} {end}")
+    world.note(host.id, f"{records.master.record(args.vm).object} {end}")
 
 
 def drop_incoming(world: World, args: MigrateVm) -> None:

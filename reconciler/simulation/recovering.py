@@ -6,6 +6,7 @@ from nodeagent.wire.arguments import MigrateVm, StartVm
 from nodeagent.wire.codec import arguments_of
 from nodeagent.wire.orders import Order, OrderResult
 from reconciler.simulation.host import SimulatedHost
+from reconciler.simulation.records import SimulatedRecords, open_records
 from reconciler.simulation.storage import SimulatedStorage
 
 OPEN = ("accepted", "running")
@@ -24,21 +25,21 @@ def _look_after(
 ) -> OrderResult | None:
     arguments = arguments_of(order)
     if isinstance(arguments, StartVm):
-        return _start(storage[arguments.master], host, order, arguments)
+        return _start(open_records(storage, host, arguments.master), host, order, arguments)
     if isinstance(arguments, MigrateVm):
         return _migration(storage[arguments.master], host, order, arguments)
     return OrderResult(order.key, "unknown", "the agent was restarted in the middle")
 
 
-def _start(domain: SimulatedStorage, host: SimulatedHost, order: Order, wanted: StartVm) -> OrderResult:
+def _start(records: SimulatedRecords, host: SimulatedHost, order: Order, wanted: StartVm) -> OrderResult:
     """The guest is here, or its claim is closed: nothing of it can come to life any more."""
     uuid, number = wanted.config.uuid, wanted.config.run
     if uuid in host.guests:
         return OrderResult(order.key, "succeeded", "found done after a restart of the agent")
-    record = domain.vms.get(uuid)
+    record = records.master.vms.get(uuid)
     run = record.run if record else None
     if run is not None and run.number == number and [one.uuid for one in run.hosts] == [host.uuid]:
-        domain.close_run(uuid, number, "failed", order.key)
+        records.close_run(uuid, number, "failed", order.key)
     return OrderResult(order.key, "failed", "found not done after a restart of the agent", "plan anew")
 
 

@@ -64,10 +64,10 @@ def check_event(event: Event) -> None:
     """Raises ScriptError for an event that is not in HAPPENINGS, or has the wrong words."""
     happening = HAPPENINGS.get(event.name)
     if happening is None:
-        known = ", ".join(f"`{name} {one.words}`" for name, one in sorted(HAPPENINGS.items()))
+        known = ", ".join(f"`{f'{name} {one.words}'.strip()}`" for name, one in sorted(HAPPENINGS.items()))
         raise ScriptError(f"unknown event `{event.name}`; there is {known}")
     if not happening.fits(event.words):
-        raise ScriptError(f"`{event}`: say `{event.name} {happening.words}`")
+        raise ScriptError(f"`{event}`: say `{f'{event.name} {happening.words}'.strip()}`")
 
 
 def befall(world: World, faults: Faults, event: Event) -> None:
@@ -163,6 +163,8 @@ HAPPENINGS: dict[str, Happening] = {
     "slow": Happening("KIND FACTOR", _slow),
     "hold-up": Happening("HOST KIND SECONDS", _hold_up),
     "break-migration": Happening("VM", _break_migration),
+    "lose-master": Happening("", lambda world, _faults: world.lose_master()),
+    "restore-master": Happening("", lambda world, _faults: world.restore_master()),
     "refuse": Happening("HOST TEXT…", _refuse),
     "skew": Happening("HOST SECONDS", _skew),
     "accept": Happening("HOST", _accept),

@@ -149,3 +149,25 @@ class World:
         one.lease_renewed, one.resync_needed = False, True
         one.changed()
         self.note(host, "ledger lost")
+
+    def lose_master(self) -> None:
+        """The storage with the records is lost, and its place comes back empty. Copies are left on other domains."""
+        for domain in self._masters():
+            domain.pool = None
+            for kept in (domain.vms, domain.disks, domain.volumes, domain.kept, domain.set_aside):
+                kept.clear()
+        self.note("storage", "the master domain comes back empty")
+
+    def restore_master(self) -> None:
+        """A person brings the records back from their copies; host ids, and records without a copy, are lost for good."""
+        copies = [one for domain in self.storage.values() if not domain.master for one in domain.vms.values()]
+        for domain in self._masters():
+            for record in sorted(copies, key=lambda one: one.revision):
+                domain.vms[record.uuid] = record
+        self.note("storage", "records are restored from their copies")
+
+    def _masters(self) -> list[SimulatedStorage]:
+        found = [one for one in self.storage.values() if one.master]
+        if not found:
+            raise SimulationFault("there is no master domain yet")
+        return found

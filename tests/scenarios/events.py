@@ -153,13 +153,7 @@ def _halt(stage: Stage, _desired: Desired, vm: str) -> None:
 
 def _empty_master(stage: Stage, _desired: Desired) -> None:
     """The storage with the records was lost, and somebody made the domain anew. Copies are left on other domains."""
-    domain = master(stage)
-    for record in domain.vms.values():
-        if record.copy_domain is not None:
-            stage.world.storage[record.copy_domain].vms[record.uuid] = record
-    domain.pool = None
-    for kept in (domain.vms, domain.disks, domain.volumes):
-        kept.clear()
+    stage.world.lose_master()
 
 
 def _unreadable(stage: Stage, desired: Desired, domain: str) -> None:
