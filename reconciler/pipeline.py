@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 
 from nodeagent.wire.records import Intent
 from reconciler.diffing.diff import diff_data_center
@@ -114,10 +115,7 @@ def still_quiet(previous: Pass, desired: Desired, observed: Observed) -> frozens
     )
     if not same_ground:
         return frozenset()
-    changed = {
-        *(name for name, vm in desired.vms.items() if _differs(vm, before.vms.get(name))),
-        *(name for name, disk in desired.disks.items() if _differs(disk, before.disks.get(name))),
-    }
+    changed = _changed(before.vms, desired.vms) | _changed(before.disks, desired.disks)
     disks = {one for one in changed if one in desired.disks}
     users = (
         {name for name, vm in desired.vms.items() if any(one.disk in disks for one in vm.disks)}
@@ -125,7 +123,7 @@ def still_quiet(previous: Pass, desired: Desired, observed: Observed) -> frozens
         else set()
     )
     gone = (before.vms.keys() - desired.vms.keys()) | (before.disks.keys() - desired.disks.keys())
-    return frozenset() if gone else previous.quiet - changed - users
+    return frozenset() if gone else previous.quiet - (changed | users)
 
 
 def same_facts(before: Observed, now: Observed) -> bool:
@@ -146,9 +144,18 @@ def same_facts(before: Observed, now: Observed) -> bool:
     )
 
 
-def _differs(now: VirtualMachine | Disk, then: VirtualMachine | Disk | None) -> bool:
-    """Whether a declaration is another one than before; its digest covers all but its place."""
-    return now is not then and (then is None or now.meta.digest != then.meta.digest)
+def _changed(
+    before: Mapping[str, VirtualMachine | Disk], now: Mapping[str, VirtualMachine | Disk]
+) -> set[str]:
+    """Names whose declaration is another one than before; its digest covers all but its place."""
+    if before is now:
+        return set()
+    others = {name: one for name, one in now.items() if one is not before.get(name)}
+    return {
+        name
+        for name, one in others.items()
+        if name not in before or one.meta.digest != before[name].meta.digest
+    }
 
 
 def kept_assignments(placement: Placement, quiet: frozenset[str]) -> dict[str, Assignment]:
@@ -164,7 +171,7 @@ def find_quiet(desired: Desired, changes: Changes) -> frozenset[str]:
     named = {one.object for group in groups for one in group}
     if desired.data_center.meta.id in named:
         return frozenset()
-    return frozenset((desired.vms.keys() | desired.disks.keys()) - named)
+    return frozenset(chain(desired.vms, desired.disks)).difference(named)
 
 
 def _with_begun(observed: Observed, begun: tuple[OpenOrder, ...]) -> Observed:

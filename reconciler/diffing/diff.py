@@ -117,9 +117,8 @@ def _domains_to_make(context: DiffContext, findings: Iterable[Finding]) -> froze
 
 def _strangers(context: DiffContext) -> Iterator[Finding]:
     """Guests that nobody declared: reported, never touched."""
-    claimed = set(context.identities.vms.values())
     for uuid, seen in context.observed.vms.items():
-        if uuid not in claimed and seen.record is None and seen.guests:
+        if uuid not in context.names and seen.record is None and seen.guests:
             where = ", ".join(one.host for one in seen.guests)
             title = seen.guests[0].facts.title or uuid
             yield Drift(

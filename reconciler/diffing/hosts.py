@@ -104,10 +104,10 @@ def _storage(context: DiffContext, host: Host, state: HostState) -> Iterator[Fin
             host.meta.id, Verb.CONNECT, (Reason("storage-on-every-host", domain.meta.id),),
             host=host.meta.id, subject=domain.meta.id,
         )  # fmt: skip
-    in_use = {disk.storage_domain for guest in state.guests if guest.config for disk in guest.config.disks}
-    for one in state.storage:
-        if one.uuid in wanted or _is_blocked(context, one.uuid):
-            continue
+    strange = [one for one in state.storage if one.uuid not in wanted and not _is_blocked(context, one.uuid)]
+    guests = state.guests if strange else ()
+    in_use = {disk.storage_domain for guest in guests if guest.config for disk in guest.config.disks}
+    for one in strange:
         objection = (
             "is used by a guest here" if one.uuid in in_use else objection_to_letting_go(context, one.uuid)
         )

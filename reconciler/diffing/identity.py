@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from reconciler.model.change import Blocked, Effect, FieldChange, Identities
-from reconciler.model.desired import Desired, Meta
+from reconciler.model.desired import Desired, Disk, Meta, VirtualMachine
 from reconciler.model.identity import object_uuid
 from reconciler.model.observed import Observed
 
@@ -44,8 +44,15 @@ def resolve_identities(desired: Desired, observed: Observed) -> tuple[Identities
         incarnations[meta.id] = used.get(meta.id, 0) + 1
         return object_uuid(desired.data_center.uuid, meta.id, incarnations[meta.id])
 
-    vms = {name: resolve(vm.meta, observed.vm_of) for name, vm in desired.vms.items()}
-    disks = {name: resolve(disk.meta, observed.disk_of) for name, disk in desired.disks.items()}
+    def resolve_all(
+        declared: Mapping[str, VirtualMachine | Disk], known: Mapping[str, str]
+    ) -> dict[str, str]:
+        return {
+            name: uuid if (uuid := known.get(name)) and one.meta.uuid is None else resolve(one.meta, known)
+            for name, one in declared.items()
+        }
+
+    vms, disks = resolve_all(desired.vms, observed.vm_of), resolve_all(desired.disks, observed.disk_of)
     if incarnations:
         blocked.extend(_doubtful_newcomers(desired, observed, vms, incarnations))
     blocked.extend(_shared_uuids(desired, vms, disks))

@@ -22,9 +22,10 @@ DAY_MS = 86_400_000
 
 def diff_purges(context: DiffContext) -> Iterator[Finding]:
     """Every removed image that has been kept long enough, by image. One that a manifest takes back is left alone."""
-    claimed = set(context.identities.disks.values())
+    removed = context.observed.removed_ms
+    claimed = set(context.identities.disks.values()) if removed else frozenset()
     retention_ms = context.desired.data_center.retention_ms
-    for image, age_ms in context.observed.removed_ms.items():
+    for image, age_ms in removed.items():
         if image not in claimed and age_ms >= retention_ms:
             yield from _purge(context, image)
 

@@ -20,7 +20,7 @@ ALWAYS_ALLOWED = 2
 
 def find_vanished(context: DiffContext) -> tuple[VmRecord | DiskRecord, ...]:
     """Records of managed, not removed VMs and disks that no manifest claims, by object id."""
-    vms, disks = set(context.identities.vms.values()), set(context.identities.disks.values())
+    vms, disks = context.names, set(context.identities.disks.values())
     gone: list[VmRecord | DiskRecord] = [
         seen.record
         for uuid, seen in context.observed.vms.items()

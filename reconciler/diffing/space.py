@@ -4,6 +4,7 @@ Called by the pipeline.
 
 from collections.abc import Iterator
 
+from nodeagent.wire.facts import GuestFacts
 from reconciler.model.change import Alert
 from reconciler.model.desired import Desired, StorageDomain
 from reconciler.model.observed import Observed
@@ -27,12 +28,10 @@ def find_low_space(desired: Desired, observed: Observed) -> Iterator[Alert]:
 def find_halted_guests(desired: Desired, observed: Observed) -> Iterator[Alert]:
     """VMs that QEMU halted because a write found no space, by uuid; their hosts let them go on once there is some."""
     names = {domain.uuid: name for name, domain in desired.storage_domains.items()}
-    halted = [
-        (seen.object, one)
-        for seen in observed.vms.values()
-        for one in seen.guests
-        if one.facts.pause_reason == NO_SPACE and one.facts.state == "paused"
-    ]
+    states = [host.state for host in observed.hosts.values() if host.answering and host.state]
+    uuids = {one.uuid for state in states for one in state.guests if _is_halted(one)}
+    seen_halted = (observed.vms[uuid] for uuid in sorted(uuids))
+    halted = [(seen.object, one) for seen in seen_halted for one in seen.guests if _is_halted(one.facts)]
     for name, guest in halted:
         if name is None:
             continue
@@ -44,6 +43,10 @@ def find_halted_guests(desired: Desired, observed: Observed) -> Iterator[Alert]:
             f"make space on {' or '.join(domains) or 'its storage'}, and it goes on by itself; if it does not, look at the "
             f"storage from {guest.host}, then `ostler vm resume {name}`",
         )
+
+
+def _is_halted(guest: GuestFacts) -> bool:
+    return guest.pause_reason == NO_SPACE and guest.state == "paused"
 
 
 def is_low(domain: StorageDomain, observed: Observed) -> bool:

@@ -30,6 +30,10 @@ class VmDiff:
     record: VmRecord | None = None
 
 
+NOTHING = VmDiff()
+"""What almost every VM of a pass comes to: its guest and record are not kept, as tens of thousands would be."""
+
+
 def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
     """Everything to do to one VM. A VM that may run somewhere out of sight is blocked, with the hosts to ask."""
     seen = context.observed.vms.get(context.identities.vms[vm.meta.id])
@@ -67,6 +71,8 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
     if delay is not None:
         return VmDiff((*_exit(vm, seen)[:1], delay))
     findings = (*_record(context, vm, seen, record), *_power(context, vm, seen, guest, (power, why)))
+    if not findings:
+        return NOTHING
     restarts = power is Power.RUN and not running and recovers(vm, seen, why)
     return VmDiff(protect(findings) if restarts else findings, guest, record)
 

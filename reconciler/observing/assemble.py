@@ -3,7 +3,7 @@
 Pure: ages are given, nothing is read. Called by the pipeline once a pass, with the previous observation in hand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from nodeagent.wire.records import DiskRecord, VmRecord
@@ -96,8 +96,7 @@ def _compare(desired: Desired, ground: _Ground, previous: Observed | None) -> Ca
 def _observe_vms(ground: _Ground, carryover: Carryover | None) -> Mapping[str, VmObservation]:
     """Every VM that has a record or was seen, or that a manifest adopts by its uuid, sorted by uuid."""
     if carryover is None:
-        judged = _judge_vms(ground, None, _find_records(ground, None))
-        return {uuid: judged[uuid] for uuid in sorted(judged)}
+        return _judge_vms(ground, None, _find_records(ground, None))
     previous = carryover.previous
     suspects = suspect_vms(carryover, ground.observed.hosts) | (ground.adopted - previous.vms.keys())
     if carryover.contents:
@@ -118,13 +117,18 @@ def _find_records(ground: _Ground, wanted: set[str] | None) -> dict[str, Found]:
 def _judge_vms(
     ground: _Ground, wanted: set[str] | None, found: Mapping[str, Found]
 ) -> dict[str, VmObservation]:
-    """All VMs, or those wanted as far as anybody knows them."""
+    """All VMs, or those wanted as far as anybody knows them, sorted by uuid.
+
+    Records come so as a rule: sorting them anew costs next to nothing, and they are met in the order in which they
+    lie in memory.
+    """
     seen = collect_sightings(ground.observed.hosts, ground.off, wanted)
-    known = found.keys() | seen.guests.keys() | seen.processes.keys() | seen.hinted | ground.adopted
+    strange = {*seen.guests, *seen.processes, *seen.hinted, *ground.adopted} - found.keys()
     none = Found(None, "absent" if ground.domains.standing.absence_known else "unknown")
     return {
         uuid: observe_vm(uuid, found.get(uuid, none), seen, ground.witnesses)
-        for uuid in (known if wanted is None else known & wanted)
+        for uuid in sorted((*found, *strange))
+        if wanted is None or uuid in wanted
     }
 
 
@@ -158,23 +162,26 @@ def _with_objects(seen: Observed, carryover: Carryover | None) -> Observed:
     return replace(
         seen,
         disks=disks,
-        vm_of=_by_object({uuid: vm.record for uuid, vm in seen.vms.items()}),
-        disk_of=_by_object({image: disk.record for image, disk in disks.items()}),
+        vm_of=_by_object((uuid, vm.record) for uuid, vm in seen.vms.items()),
+        disk_of=_by_object((image, disk.record) for image, disk in disks.items()),
     )
 
 
-def _by_object(records: Mapping[str, VmRecord | DiskRecord | None]) -> dict[str, str]:
-    """Object id to uuid of what is managed and not removed, sorted: of several the highest incarnation, then uuid."""
+def _by_object(records: Iterable[tuple[str, VmRecord | DiskRecord | None]]) -> dict[str, str]:
+    """Object id to uuid of what is managed and not removed: of several the highest incarnation, then the first uuid.
+
+    records: sorted by uuid.
+    """
     best: dict[str, str] = {}
     incarnations: dict[str, int] = {}
-    for uuid in sorted(records):
-        record = records[uuid]
+    for uuid, record in records:
         if record is None or not record.managed or record.removed:
             continue
-        if record.incarnation > incarnations.get(record.object, -1):
-            incarnations[record.object] = record.incarnation
-            best[record.object] = uuid
-    return {identifier: best[identifier] for identifier in sorted(best)}
+        name = record.object
+        if name not in best or record.incarnation > incarnations[name]:
+            incarnations[name] = record.incarnation
+            best[name] = uuid
+    return best
 
 
 def _with_orders(seen: Observed, off: frozenset[str], carryover: Carryover | None) -> Observed:

@@ -21,9 +21,9 @@ def basis_of(desired: Desired, observed: Observed, steps: Sequence[Step]) -> Bas
     sent = {uuids.get(step.args["destination"]) for step in steps if step.kind == "migrate-vm"}
     touched = {step.object for step in steps} | {step.host for step in steps} | {one for one in sent if one}
     names = _with_references(desired, touched | _lease_hosts(steps))
-    metas = all_metas(desired)
+    groups = _groups(desired)
     return Basis(
-        desired={name: metas[name].digest if name in metas else NOT_DECLARED for name in sorted(names)},
+        desired={name: _digest_of(groups, name) for name in sorted(names)},
         last_orders={name: observed.last_orders.get(name, "") for name in sorted(touched)},
     )
 
@@ -45,10 +45,19 @@ def _with_references(desired: Desired, names: Iterable[str]) -> set[str]:
         if name in found:
             continue
         found.add(name)
-        declared = groups.get(name.partition("/")[0], {}).get(name)
+        declared = _declared(groups, name)
         if declared is not None:
             left += (other for _path, other in list_references(declared, parent_of(declared, center)))
     return found
+
+
+def _digest_of(groups: Mapping[str, Mapping[str, Declared]], name: str) -> str:
+    declared = _declared(groups, name)
+    return NOT_DECLARED if declared is None else declared.meta.digest
+
+
+def _declared(groups: Mapping[str, Mapping[str, Declared]], name: str) -> Declared | None:
+    return groups.get(name.partition("/")[0], {}).get(name)
 
 
 def all_metas(desired: Desired) -> dict[str, Meta]:

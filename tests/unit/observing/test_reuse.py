@@ -103,6 +103,7 @@ RECORDS = [
 STARTING = (order("k", "start-vm", "vm/db", "running"),)
 LAST = state("h2", orders=STARTING)
 WEB, APP = answer("h1", guest("web"), guest("app")), answer("h2")
+SILENT, HOST_OF_DB = silent("h2"), answer("h1", guest("db"))
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,11 @@ WEB, APP = answer("h1", guest("web"), guest("app")), answer("h2")
         ([[WEB, silent("h2", LAST)], [off("h2")]], [[WEB, silent("h2", LAST)], []], "db"),
         ([[WEB, silent("h2")], [off("h2")]], [[WEB, silent("h2")], [off("h2", boot="boot-0")]], "web"),
         ([[WEB, silent("h2")], [off("h2")]], [[WEB, silent("h2")], [off("h2", boot="boot-0")]], "app"),
+        (
+            [[HOST_OF_DB, SILENT], [off("h2")]],
+            [[HOST_OF_DB, SILENT], [off("h2", reference="fence-2")]],
+            "app",
+        ),
         ([[WEB, APP], []], [[WEB, silent("h2")], []], "web"),
         ([[WEB, APP], []], [[WEB, silent("h2")], []], "app"),
         ([[WEB, APP], []], [[WEB, answer("h2", orders=STARTING)], []], "db"),
