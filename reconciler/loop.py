@@ -4,9 +4,10 @@ plan, admit, run, remember.
 Nothing here decides what to do; it calls the stages in their order and hands their values on.
 """
 
+import gc
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from nodeagent.wire.facts import HostState
@@ -132,7 +133,21 @@ def plan_reports(estate: Estate, reports: Reports, previous: Pass | None = None)
     if estate.compares_secrets:
         digests = digest_secrets(estate.desired, estate.applier.secrets, estate.applier.digest_key)
         options = replace(options, secret_digests=digests)
-    return run_pass(estate.desired, reports, previous, options)
+    with _collector_at_rest():
+        return run_pass(estate.desired, reports, previous, options)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Nothing that a pass makes refers back to what made it, so there is nothing for the collector to find; it would go
+    through all that lives again and again, which costs more for each VM the more there are."""
+    at_work = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if at_work:
+            gc.enable()
 
 
 def add_memories(
