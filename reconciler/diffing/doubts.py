@@ -6,7 +6,7 @@ from reconciler.diffing.context import DiffContext
 from reconciler.diffing.records import copy_domain
 from reconciler.diffing.withholding import find_wait
 from reconciler.model.change import Blocked, Deferred
-from reconciler.model.desired import VirtualMachine
+from reconciler.model.desired import Meta, VirtualMachine
 from reconciler.model.observed import Presence, VmObservation
 
 WAIT = "it answers, or counts as silent"
@@ -25,19 +25,24 @@ def find_doubt(
         return find_wait(context, name)
     if name in context.observed.outdated:
         return find_wait(context, name)
-    consent = vm.meta.allow_destroy
-    uuid = context.identities.vms[name]
-    if consent is not None and consent != uuid:
-        return Blocked(
-            name,
-            f"its consent names {consent}, which is not this VM ({uuid})",
-            f'write ostler.dev/allow-destroy: "{uuid}", or take the annotation away',
-        )
     return (
-        _doubt_of_presence(context, name, seen)
+        objection_to_consent(vm.meta, context.identities.vms[name], "VM")
+        or _doubt_of_presence(context, name, seen)
         or _doubt_of_record(name, seen)
         or _loss_by_adoption(name, seen)
         or _nobody(context, vm)
+    )
+
+
+def objection_to_consent(meta: Meta, uuid: str, what: str) -> Blocked | None:
+    """Why a consent to destroy is not written down: it names another object than the one (uuid) in whose manifest it is."""
+    consent = meta.allow_destroy
+    if consent in (None, uuid):
+        return None
+    return Blocked(
+        meta.id,
+        f"its consent names {consent}, which is not this {what} ({uuid})",
+        f'write ostler.dev/allow-destroy: "{uuid}", or take the annotation away',
     )
 
 

@@ -14,6 +14,7 @@ from reconciler.diffing.context import (
     objection_to_letting_go,
     workers_of,
 )
+from reconciler.diffing.doubts import objection_to_consent
 from reconciler.diffing.fields import effect_of
 from reconciler.diffing.hostids import pool_out_of_reach
 from reconciler.diffing.records import disk_record
@@ -69,8 +70,12 @@ def _listed_domains(context: DiffContext, old: PoolRecord, made: frozenset[str])
 def diff_disk(context: DiffContext, disk: Disk) -> Iterator[Finding]:
     """What to do to one disk: made, completed, restored, grown; its record written; never shrunk or replaced."""
     domain = context.desired.storage_domains[disk.storage_domain]
-    seen = context.observed.disks.get(context.identities.disks[disk.meta.id])
-    if objection_to_domain(context, domain) is not None:
+    image = context.identities.disks[disk.meta.id]
+    seen = context.observed.disks.get(image)
+    objection = objection_to_consent(disk.meta, image, "disk")
+    if objection is not None:
+        yield objection
+    elif objection_to_domain(context, domain) is not None:
         yield Blocked(
             disk.meta.id, f"{domain.meta.id} is blocked", f"see what the plan says of {domain.meta.id}"
         )
