@@ -56,7 +56,7 @@ class Control(Protocol):
 @dataclass(frozen=True, slots=True)
 class HostPaths:
     """Where the agent keeps things. mounts: below it, one directory a storage domain. tpm_state: below it, libvirt keeps
-    one directory for each guest with a TPM."""
+    one directory for each guest with a TPM. root: where this process sees the host's own files."""
 
     state: Path
     mounts: Path
@@ -64,6 +64,7 @@ class HostPaths:
     firmware_vars: Path = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
     console_logs: Path = Path("/var/log/ostler/console")
     tpm_state: Path = Path("/var/lib/libvirt/swtpm")
+    root: Path = Path("/")
 
 
 @dataclass(frozen=True, slots=True)

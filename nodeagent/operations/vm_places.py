@@ -120,7 +120,7 @@ def refuse_missing_files(host: Host, config: GuestConfig) -> list[str]:
         [
             f"the host has no file {file}: put it there, on each host that may run the VM"
             for file in (config.kernel.kernel, config.kernel.initrd)
-            if file is not None and not Path(file).is_file()
+            if file is not None and not (host.paths.root / file.lstrip("/")).is_file()
         ]
         if config.kernel is not None
         else []

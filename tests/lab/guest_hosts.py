@@ -152,6 +152,7 @@ def open_host(lab: Lab, name: str, state: Path) -> GuestHost:
         mounts=state / "mounts",
         console_logs=lab.directory / "console",
         tpm_state=root / "var/lib/libvirt/swtpm",
+        root=root,
     )
     state.mkdir(parents=True, exist_ok=True)
     boot_id = lab.host(name).boot_id_file.read_text().strip()

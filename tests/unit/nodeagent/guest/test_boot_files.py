@@ -1,6 +1,7 @@
 """A guest that boots a kernel from its host: what is not there is told before anything is begun."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 from nodeagent.host import Host
@@ -8,7 +9,8 @@ from nodeagent.operations.vm_places import refuse_missing_files
 from nodeagent.wire.guest import KernelBoot
 from tests.unit.nodeagent.guest.samples import guest
 
-NO_HOST = cast(Host, None)  # a guest without disks asks nothing of it
+ROOT = SimpleNamespace(paths=SimpleNamespace(root=Path("/")))
+NO_HOST = cast(Host, ROOT)  # a guest without disks asks nothing else of it
 
 
 def test_each_file_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
