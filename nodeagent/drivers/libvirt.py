@@ -170,6 +170,12 @@ class Hypervisor:
         except GuestNotFoundError:
             LOG.info("domain %s was not defined any more", vm)
 
+    def usable_memory(self, vm: str) -> int | None:
+        """Bytes that the guest said it can spare (its MemAvailable), some seconds ago; None if it never told."""
+        stats = self._read(vm, "read the balloon of", lambda domain: domain.memoryStats())
+        told = bool(stats.get("last_update")) and "usable" in stats
+        return int(stats["usable"]) * 1024 if told else None
+
     def set_memory(self, vm: str, size_bytes: int) -> None:
         """Set the balloon's target; the guest follows in its own time."""
         self._change(vm, "set the memory of", lambda domain: domain.setMemoryFlags(size_bytes // 1024, LIVE))

@@ -1,15 +1,22 @@
 """set-vm-memory and set-vm-cpus: what a running guest has of each, up to what it was started with."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from nodeagent.clock import boottime_ms
+from nodeagent.errors import DriverError
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, Operation, OperationError
+from nodeagent.operations.vm_balloon import BALLOON_STALL_MS, Approach, Ending, follow
 from nodeagent.operations.vm_living import as_found, living_config, read_living, refuse_absent, relabel_config
 from nodeagent.wire.arguments import SetVmCpus, SetVmMemory
 from nodeagent.wire.guest import GuestConfig
 
 KIB = 1024
+MIB = 1024 * KIB
+LEFT_PERCENT = 5
+"""Of its new memory a guest keeps so much unused: what it told of itself is some seconds old."""
 
 
 def _check_memory(host: Host, wanted: SetVmMemory) -> str | None:
@@ -25,19 +32,51 @@ def _check_memory(host: Host, wanted: SetVmMemory) -> str | None:
 
 
 def _set_memory(host: Host, wanted: SetVmMemory, control: Control) -> dict[str, Any]:
+    before = read_living(host, wanted.vm).memory_bytes
+    _refuse_squeezing(host, wanted, before)
     host.hypervisor.set_memory(wanted.vm, wanted.current_bytes)
-
-    def reached() -> bool:
-        return read_living(host, wanted.vm).memory_bytes == wanted.current_bytes
-
-    if not host.hypervisor.wait_until(reached, control.remaining_ms(), control.cancelled):
-        now = read_living(host, wanted.vm).memory_bytes
-        raise OperationError(
-            f"the balloon of guest {wanted.vm} stands at {now} bytes, not at {wanted.current_bytes}",
-            "see that the guest has booted, has the virtio balloon driver, and can spare the memory",
-        )
+    ending = follow(
+        lambda: abs(read_living(host, wanted.vm).memory_bytes - wanted.current_bytes),
+        Approach(BALLOON_STALL_MS),
+        boottime_ms,
+        lambda ended: host.hypervisor.wait_until(ended, control.remaining_ms(), control.cancelled),
+    )
+    if ending != "reached":
+        raise _give_up(host, wanted, before, ending)
     relabel_config(host, wanted.vm, lambda config: _with_memory(config, wanted.current_bytes))
     return {}
+
+
+def _refuse_squeezing(host: Host, wanted: SetVmMemory, before: int) -> None:
+    """Raises OperationError, with nothing done, if the guest says that it cannot spare so much: a balloon takes it all
+    the same, and the guest kills its processes for want of memory, or dies. One that says nothing is tried."""
+    usable = host.hypervisor.usable_memory(wanted.vm)
+    asked = before - wanted.current_bytes
+    if usable is None or asked <= 0:
+        return
+    rest = wanted.current_bytes * LEFT_PERCENT // 100
+    if usable - asked < rest:
+        least = -(-max(wanted.current_bytes, before - max(0, usable - rest)) // MIB)
+        raise OperationError(
+            f"guest {wanted.vm} can spare {max(0, usable - rest) // MIB} MiB of its memory, and was to give {-(-asked // MIB)} MiB",
+            f"whoever runs the guest: free memory in it, or declare at least {least}Mi; or stop it, and start it so",
+        )
+
+
+def _give_up(host: Host, wanted: SetVmMemory, before: int, ending: Ending) -> OperationError:
+    """What became of the balloon. It gets its former target back: a guest that has nothing to spare would be squeezed
+    on and on, until it kills processes of its own."""
+    now = read_living(host, wanted.vm).memory_bytes
+    with suppress(DriverError):
+        host.hypervisor.set_memory(wanted.vm, before)
+    why = f"it has not moved for {BALLOON_STALL_MS // 1000} s" if ending == "stalled" else "its time is over"
+    least = f", or declare at least {-(-now // MIB)}Mi" if wanted.current_bytes < now < before else ""
+    return OperationError(
+        f"the balloon of guest {wanted.vm} stands at {now} bytes, not at {wanted.current_bytes}, and {why}; "
+        f"it gets {before} bytes back",
+        "whoever runs the guest: see that it has booted and has the virtio balloon driver, and free memory in it"
+        f"{least}",
+    )
 
 
 def _with_memory(config: GuestConfig, current_bytes: int) -> GuestConfig:

@@ -169,6 +169,19 @@ def test_the_guest_itself_sees_what_was_ordered(h1):
     assert report.rng
 
 
+def test_a_guest_that_cannot_spare_its_memory_is_told_at_once_and_lives_on_with_what_it_had(h1):
+    config = make_guest()
+    start(h1, config)
+    h1.wait_for_report(config.uuid)
+    assert wait_until(lambda: h1.host.hypervisor.usable_memory(config.uuid) is not None)
+
+    with pytest.raises(OperationError, match="can spare"):
+        h1.order(SetVmMemory(config.uuid, 8 * MIB))
+
+    assert h1.guest(config.uuid).memory_bytes == config.memory.current_bytes
+    h1.wait_for_report(config.uuid)
+
+
 def test_live_changes_reach_the_guest_and_are_seen(h1):
     config = full_guest(h1.lab)
     iso = h1.lab.shared / MASTER / "images" / "11111111-1111-1111-1111-111111111111" / "tools.iso"

@@ -32,6 +32,8 @@ class FakeDomain:
     process: bool = True
     job: JobProgress = field(default_factory=lambda: JobProgress("none"))
     deaf: bool = False
+    least_bytes: int = 0
+    usable_bytes: int | None = None
 
 
 class FakeCall:
@@ -143,10 +145,14 @@ class FakeHypervisor:
     def undefine(self, vm: str) -> None:
         self._called("undefine")
 
+    def usable_memory(self, vm: str) -> int | None:
+        return self._domain("usable_memory", vm).usable_bytes
+
     def set_memory(self, vm: str, size_bytes: int) -> None:
         domain = self._domain("set_memory", vm)
+        reached = max(size_bytes, domain.least_bytes)
         if not domain.deaf:
-            self._edit(domain, lambda root: _set_text(root, "currentMemory", str(size_bytes // 1024)))
+            self._edit(domain, lambda root: _set_text(root, "currentMemory", str(reached // 1024)))
 
     def set_vcpus(self, vm: str, vcpus: int) -> None:
         self._edit(self._domain("set_vcpus", vm), lambda root: root.find("vcpu").set("current", str(vcpus)))

@@ -6,6 +6,7 @@ import pytest
 
 from nodeagent.drivers.libvirt_errors import HypervisorUnreachableError, NotAnsweringError
 from nodeagent.errors import DriverError
+from nodeagent.operations import vm_memory
 from nodeagent.operations.contract import OperationError
 from nodeagent.wire.arguments import PauseVm, RebootVm, SetVmMemory, SetVncPassword, StartVm, StopVm
 from nodeagent.wire.guest import VncConfig
@@ -156,6 +157,47 @@ def test_a_balloon_that_does_not_follow_is_told(bench):
     bench.hypervisor.domains[VM].deaf = True
     with pytest.raises(OperationError, match="balloon of guest"):
         bench.run(SetVmMemory(VM, 96 * MIB))
+
+
+@pytest.mark.parametrize(
+    ("usable", "refused"),
+    [(None, False), (200, False), (97, True), (0, True)],
+    ids=["unknown", "enough", "tight", "none"],
+)
+def test_a_guest_is_not_asked_for_more_memory_than_it_says_it_can_spare(bench, usable, refused):
+    bench.define(CONFIG)
+    bench.run(START)
+    bench.hypervisor.domains[VM].usable_bytes = usable if usable is None else usable * MIB
+
+    if not refused:
+        bench.run(SetVmMemory(VM, 96 * MIB))
+        return
+    with pytest.raises(OperationError, match="can spare") as told:
+        bench.run(SetVmMemory(VM, 96 * MIB))
+    assert "set_memory" not in bench.hypervisor.calls
+    assert f"at least {100 if usable else 192}Mi" in told.value.action
+
+
+def test_a_guest_that_may_grow_is_not_asked_what_it_can_spare(bench):
+    bench.define(CONFIG)
+    bench.run(START)
+    bench.run(SetVmMemory(VM, 96 * MIB))
+    bench.hypervisor.domains[VM].usable_bytes = 0
+
+    bench.run(SetVmMemory(VM, 192 * MIB))
+
+
+def test_a_guest_that_cannot_spare_the_memory_is_told_soon_and_gets_back_what_it_had(bench, monkeypatch):
+    monkeypatch.setattr(vm_memory, "BALLOON_STALL_MS", 20)
+    bench.define(CONFIG)
+    bench.run(START)
+    bench.hypervisor.domains[VM].least_bytes = 112 * MIB
+
+    with pytest.raises(OperationError, match="it has not moved for") as told:
+        bench.run(SetVmMemory(VM, 96 * MIB))
+
+    assert "declare at least 112Mi" in told.value.action
+    assert bench.verify(SetVmMemory(VM, 192 * MIB)) is None
 
 
 def test_a_secret_that_the_order_does_not_bring_is_told(bench):
