@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from nodeagent.drivers.kvmprobe import runs_guest_code
+from nodeagent.formats.keptstate import list_shelf, tpm_shelf
 from nodeagent.formats.vmrecords import claim_run, write_vm_record
-from nodeagent.operations import record_remove
+from nodeagent.operations import record_remove, vm_purge
 from nodeagent.operations.contract import OperationError
 from nodeagent.wire.arguments import (
     AttachDisk,
@@ -18,6 +19,7 @@ from nodeagent.wire.arguments import (
     DetachDisk,
     DetachNic,
     PauseVm,
+    PurgeVm,
     RebootVm,
     RemoveVm,
     ResumeVm,
@@ -145,6 +147,15 @@ def test_what_a_vm_kept_besides_its_disks_goes_with_it(h1):
     assert not state.exists()
     assert variables.with_name(f"_remove_me_{variables.name}").exists()
     assert any(state.with_name(f"_remove_me_{state.name}").iterdir())
+    assert config.uuid in list_shelf(tpm_shelf(h1.host.paths.tpm_state))[1], "facts tell of it"
+
+    purge = PurgeVm(MASTER, config.uuid, 0)
+    assert vm_purge.OPERATION.check(h1.host, purge) is None
+    vm_purge.OPERATION.run(h1.host, purge, TestControl())
+
+    assert not variables.with_name(f"_remove_me_{variables.name}").exists()
+    assert not state.with_name(f"_remove_me_{state.name}").exists()
+    assert h1.record(config.uuid).removed, "the tombstone stays"
 
 
 def test_addresses_given_once_are_kept_at_the_next_start(h1):
