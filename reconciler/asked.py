@@ -13,7 +13,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.intents import contradiction, run_number
 from reconciler.model.outcome import StepOutcome, StepState
 from reconciler.store.database import StoreError
-from reconciler.store.requests import Request
+from reconciler.store.requests import ENDED, Request, RequestState
 from reconciler.store.store import Store
 
 BEHIND = "a plan that is being carried out has steps of it; this comes next"
@@ -65,17 +65,30 @@ def answer_unplanned(store: Store, turn: Turn, requests: Iterable[Request]) -> l
     planned = {step.object for step in turn.done.plan.steps}
     for one in requests:
         if one.state == "waiting" and one.vm not in planned:
-            blocked = next((found for found in turn.done.plan.blocked if found.object == one.vm), None)
-            why = f"{blocked.reason}; {blocked.action}" if blocked else "it is not possible now"
-            store.requests.answer(one.intent.id, "refused", why)
+            store.requests.answer(one.intent.id, *_why_unplanned(turn, one))
     return [one for one in requests if one.vm in planned or one.state != "waiting"]
 
 
+def _why_unplanned(turn: Turn, one: Request) -> tuple[RequestState, str]:
+    """What an intent hears of which nothing is planned: it is refused if a person must act, and waits for all else."""
+    plan = turn.done.plan
+    blocked = next((found for found in plan.blocked if found.object == one.vm), None)
+    deferred = next((found for found in plan.deferred if found.object == one.vm), None)
+    if blocked is not None:
+        return "refused", f"{blocked.reason}; {blocked.action}"
+    if deferred is not None:
+        return "waiting", f"{deferred.reason}; until {deferred.until}"
+    return "refused", "it is not possible now"
+
+
 def answer_ended(store: Store, turn: Turn, requests: Iterable[Request]) -> None:
-    """Says what became of intents in a turn that has ended: one that was written is taken, and ends with its VM's
-    steps."""
+    """Says what became of intents in a turn that has ended, if they have not heard: one that was written is taken, and
+    ends with its VM's steps."""
     states = turn.outcome.steps if turn.outcome else {}
     for one in requests:
+        found = store.requests.find(one.intent.id)
+        if found is not None and found.state in ENDED:
+            continue
         steps = [step for step in turn.done.plan.steps if step.object == one.vm]
         ends = [states[step.id] for step in steps if step.id in states]
         written = states.get(_written(one.vm))
@@ -89,22 +102,33 @@ def answer_ended(store: Store, turn: Turn, requests: Iterable[Request]) -> None:
             store.requests.answer(one.intent.id, "taken")
 
 
-class Taking:
-    """Watches a plan: an intent is taken as soon as it stands in its VM's record, however long its steps last."""
+class Listening:
+    """Watches a plan for those who asked: an intent is taken as soon as it stands in its VM's record, and done as soon
+    as the last step of its VM is, however long the plan goes on."""
 
-    def __init__(self, store: Store, requests: Iterable[Request], other: Watcher | None) -> None:
+    def __init__(self, store: Store, turn: Turn, other: Watcher | None) -> None:
         self._store = store
         self._other = other
-        self._written = {_written(one.vm): one for one in requests if one.state == "waiting"}
+        self._asked = {one.vm: one for one in turn.requests if one.state == "waiting"}
+        steps = [step for step in turn.done.plan.steps if step.object in self._asked]
+        self._vms = {step.id: step.object for step in steps}
+        self._left = {name: {step.id for step in steps if step.object == name} for name in self._asked}
 
     def step_changed(self, outcome: StepOutcome, progress: Progress | None) -> None:
         """A step changed; a store that fails is found out by the plan's own steps."""
-        one = self._written.get(outcome.step)
-        if one is not None and outcome.state is StepState.SUCCEEDED:
-            with suppress(StoreError):
-                self._store.requests.answer(one.intent.id, "taken")
+        vm = self._vms.get(outcome.step)
+        if vm is not None and progress is None and outcome.state is StepState.SUCCEEDED:
+            self._succeeded(vm, outcome.step)
         if self._other is not None:
             self._other.step_changed(outcome, progress)
+
+    def _succeeded(self, vm: str, step: str) -> None:
+        self._left[vm].discard(step)
+        with suppress(StoreError):
+            if not self._left[vm]:
+                self._store.requests.answer(self._asked[vm].intent.id, "done")
+            elif step == _written(vm):
+                self._store.requests.answer(self._asked[vm].intent.id, "taken")
 
 
 def _written(vm: str) -> str:
@@ -112,9 +136,12 @@ def _written(vm: str) -> str:
     return f"{vm}#update-record"
 
 
-def has_requests(store: Store, desired: Desired) -> bool:
-    """Whether an intent waits that has not been put off; a store that cannot be read is found out by the next turn."""
+def has_requests(store: Store, desired: Desired, under_way: Collection[str]) -> bool:
+    """Whether an intent waits that has not been put off, and that no plan under way is about (ids); a store that cannot
+    be read is found out by the next turn."""
     with suppress(StoreError):
         requests = store.requests.open(desired.data_center.uuid)
-        return any(one.state == "waiting" and not one.detail for one in requests)
+        return any(
+            one.state == "waiting" and not one.detail and one.intent.id not in under_way for one in requests
+        )
     return False

@@ -1,5 +1,5 @@
-"""Carries out a plan, and while it goes on looks as often as between passes: VMs that fail are restarted, and whatever
-the plans under way are not about is planned and carried out beside them. The keeper gives it each plan.
+"""Carries out a plan, and while it goes on looks about as often as between passes: VMs that fail are restarted, and
+whatever the plans under way are not about is planned and carried out beside them. The keeper gives it each plan.
 """
 
 import asyncio
@@ -7,16 +7,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from reconciler.agentlink.gathering import Gathered
-from reconciler.execution.company import (
-    Going,
-    claims_of,
-    held_for_taking,
-    held_from_protection,
-    held_objects,
-    moves_ground,
-)
+from reconciler.execution.company import Going, Holds, held_for_taking, holds_of
 from reconciler.execution.run import PlanRun, Watcher
-from reconciler.loop import Estate, Turn, admit, listen, plan_reports, prepare_run, remember
+from reconciler.loop import Estate, Turn, admit, listen, plan_reports, prepare_run, remember, settle_others
 from reconciler.model.change import Deferred
 from reconciler.model.desired import Desired
 from reconciler.pipeline import Pass
@@ -26,6 +19,8 @@ from reconciler.store.requests import Request
 
 FAILED = "it failed meanwhile, and is restarted first"
 ONLY_RESTARTS = "a plan is being carried out; meanwhile only VMs that fail are started again"
+MOST_WAIT_S = 60.0
+"""How long something waits for the end of all plans before no more of them are begun."""
 
 
 class Owner(Protocol):
@@ -35,8 +30,16 @@ class Owner(Protocol):
         """The data center as it is declared now, and intents of VMs that no plan under way holds."""
         ...
 
+    def needs_end(self) -> bool:
+        """Whether something that only the keeper does waits for the end of all plans."""
+        ...
+
     def accepted(self) -> Desired | None:
         """The last manifests that were not blocked as a whole."""
+        ...
+
+    def accept(self, desired: Desired) -> None:
+        """These manifests are not blocked as a whole."""
         ...
 
     def begins(self, turn: Turn) -> Watcher | None:
@@ -64,6 +67,7 @@ class Beside:
         self._owner = owner
         self._going: dict[asyncio.Task[Turn], Going] = {}
         self._over = asyncio.Event()
+        self._waits_since_s: float | None = None
 
     async def carry_out(self, estate: Estate, turn: Turn) -> Turn:
         """The first plan, and all that is made until none is under way any more. Returns the first one's turn with how
@@ -76,10 +80,7 @@ class Beside:
         first = self._begin(estate, turn)
         try:
             while await self._owner.pause(self._over):
-                try:
-                    await self._look()
-                except (StoreError, JournalError) as error:
-                    self._owner.complain(str(error))
+                await self._look_safely()
             while self._going:
                 await asyncio.wait(self._going)
         finally:
@@ -100,29 +101,51 @@ class Beside:
         outcome = await run.run()
         remember(estate, turn.done.plan, outcome)
         ended = replace(turn, outcome=outcome)
-        self._owner.ended(ended)
+        try:
+            self._owner.ended(ended)
+        except (StoreError, JournalError) as error:
+            self._owner.complain(str(error))
         return ended
 
     def _forget(self, task: asyncio.Task[Turn]) -> None:
         self._going.pop(task, None)
         if not self._going:
             self._over.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._owner.complain(f"a plan came to an unexpected end: {error!r}")
+
+    async def _look_safely(self) -> None:
+        try:
+            await self._look()
+        except (StoreError, JournalError) as error:
+            self._owner.complain(str(error))
 
     async def _look(self) -> None:
         """One observation, and what is planned on it: restarts, or else what no plan under way is about."""
-        estate, _ = self._owner.now(tuple(self._going.values()))
-        self.gathered = await listen(estate, self.gathered)
         going = tuple(self._going.values())
-        if going and not self._protect(estate, going):
-            self._plan_rest(going)
+        estate, requests = self._owner.now(going)
+        before = holds_of(going, estate.desired)
+        self.gathered = await listen(estate, self.gathered)
+        await self._settle(estate)
+        going = tuple(self._going.values())
+        holds = holds_of(going, estate.desired).or_before(before)
+        if going and not self._protect(estate, going, holds):
+            self._plan_rest(estate, requests, holds)
 
-    def _protect(self, estate: Estate, going: tuple[Going, ...]) -> bool:
-        """Restart VMs that failed, once what waits to be done to them is withdrawn. Whether there are any."""
+    async def _settle(self, estate: Estate) -> None:
+        """What became of orders of plans that have ended, if their hosts tell it now."""
+        going = tuple(self._going.values())
+        under_way = {one.run.apply_id for one in going}
+        if going and await settle_others(estate, self.gathered, going[0].run.leases, under_way):
+            self.gathered = await listen(estate, self.gathered)
+
+    def _protect(self, estate: Estate, going: tuple[Going, ...], holds: Holds) -> bool:
+        """Restart VMs that failed, once what other plans have waiting for them is withdrawn. Whether there are any."""
         center = estate.desired.data_center.meta.id
         why = estate.options.only_protective or Deferred(center, ONLY_RESTARTS, "its end")
         options = replace(
             estate.options, intents={}, only_protective=why,
-            locked=held_from_protection(going), claims=claims_of(going),
+            locked=holds.from_protection, claims=holds.claims, closed=holds.closed,
         )  # fmt: skip
         beside = replace(estate, options=options)
         done = plan_reports(beside, self.gathered.reports)
@@ -142,31 +165,39 @@ class Beside:
         self._begin(beside, turn)
         return True
 
-    def _plan_rest(self, going: tuple[Going, ...]) -> None:
+    def _plan_rest(self, estate: Estate, requests: tuple[Request, ...], holds: Holds) -> None:
         """Plan and begin whatever the plans under way are not about and do not change the ground of."""
-        estate, requests = self._owner.now(going)
-        if estate.options.only_protective or moves_ground(going) or self._has_unsettled(estate, going):
+        if estate.options.only_protective or holds.ground:
             return
-        held = held_objects(going, estate.desired)
-        done = self._plan(estate, going, held)
+        done = self._plan(estate, holds, {})
         taking = held_for_taking(done.plan.steps)
+        kept_back = taking or any(one.object in holds.needed for one in done.plan.deferred)
+        if self._waited_enough(bool(kept_back) or self._owner.needs_end()):
+            return
         if taking:
-            done = self._plan(estate, going, held | taking)
+            done = self._plan(estate, holds, taking)
+        if not _blocked_as_a_whole(done):
+            self._owner.accept(estate.desired)
         turn = admitted(estate, Turn(self.gathered, done, requests=requests))
         if turn.objections or not done.plan.steps:
             self._owner.ended(turn)
         else:
             self._begin(estate, turn)
 
-    def _plan(self, estate: Estate, going: tuple[Going, ...], held: dict[str, str]) -> Pass:
-        options = replace(estate.options, locked=held, claims=claims_of(going))
+    def _plan(self, estate: Estate, holds: Holds, taking: dict[str, str]) -> Pass:
+        options = replace(
+            estate.options, locked={**holds.objects, **taking}, claims=holds.claims, closed=holds.closed
+        )
         return plan_reports(replace(estate, options=options), self.gathered.reports)
 
-    def _has_unsettled(self, estate: Estate, going: tuple[Going, ...]) -> bool:
-        """Whether the end of an order is not known: to be found out between plans, so no more are begun."""
-        ours = {one.run.apply_id for one in going}
-        unsettled = estate.store.journal.unsettled(estate.desired.data_center.uuid)
-        return any(one.apply_id not in ours for one in unsettled)
+    def _waited_enough(self, waits: bool) -> bool:
+        """Whether something has waited so long for the end of all plans that no more are begun."""
+        now_s = asyncio.get_running_loop().time()
+        if not waits:
+            self._waits_since_s = None
+        elif self._waits_since_s is None:
+            self._waits_since_s = now_s
+        return self._waits_since_s is not None and now_s - self._waits_since_s >= MOST_WAIT_S
 
 
 def admitted(estate: Estate, turn: Turn) -> Turn:

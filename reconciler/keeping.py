@@ -5,6 +5,7 @@ Level-triggered: what wakes it says only that it is time to look; every turn dec
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -12,9 +13,9 @@ from typing import Protocol
 
 from reconciler.agentlink.gathering import GatherLimits
 from reconciler.agentlink.protocol import AgentLink, AgentLinkError, Fleet
-from reconciler.asked import Taking, accept, answer_ended, answer_unplanned, has_requests, put_off
+from reconciler.asked import Listening, accept, answer_ended, answer_unplanned, has_requests, put_off
 from reconciler.beside import Beside
-from reconciler.execution.company import Going, held_objects, moves_ground
+from reconciler.execution.company import Going, holds_of
 from reconciler.execution.remembering import attempts_at, failed_objects, find_retries, pause_ms
 from reconciler.execution.run import Applier, Watcher
 from reconciler.loop import Estate, Turn, look_settled, plan_reports
@@ -27,6 +28,8 @@ from reconciler.store.journal import JournalError
 from reconciler.store.requests import Request
 from reconciler.store.store import Store
 
+LOOKS_REST = 4
+"""While plans are carried out, looking at a large estate takes no more than a fifth of the time."""
 WAIT_ALONE = ("vm/", "disk/")
 """Prefixes of objects whose failures delay nothing but their own next attempt."""
 
@@ -53,7 +56,7 @@ class Manifests(Protocol):
 @dataclass(frozen=True, slots=True)
 class Means:
     """What a keeper works with. tell: is given each turn; complain: what went wrong with one, as text; watch: is given
-    each turn before its plan is carried out, and says who watches that."""
+    each turn before its plan is carried out, and says who watches that; cpu_s: CPU seconds that this process has used."""
 
     store: Store
     applier: Applier
@@ -63,6 +66,7 @@ class Means:
     pace: Pace = Pace()
     options: PassOptions = field(default_factory=PassOptions)
     watch: Callable[[Turn], Watcher | None] = lambda _turn: None
+    cpu_s: Callable[[], float] = time.process_time
 
 
 @dataclass(slots=True)
@@ -144,7 +148,9 @@ class Keeper:
         self._accepted: Desired | None = None
         self._previous: Turn | None = None
         self._fleet: Fleet = {}
-        self._known: Desired | None = None
+        self._addresses: object = None
+        self._under_way: frozenset[str] = frozenset()
+        self._looked_at_s = 0.0
 
     def stop(self) -> None:
         """End after the present turn, whose running steps are finished."""
@@ -186,13 +192,15 @@ class Keeper:
     async def _turn(self, desired: Desired, fleet: Fleet, previous: Turn | None) -> Turn | None:
         """One turn with the intents that wait; a store that fails ends it, and the next one tries again."""
         self._fleet, self._previous = fleet, previous
-        self._desired = self._known = desired
+        self._desired, self._addresses = desired, addresses_of(desired)
         try:
             estate, requests = self._estate(desired, ())
             turn = replace(await look_settled(estate, previous), requests=requests)
             estate, turn = self._or_accepted(estate, turn)
             beside = Beside(turn.gathered, self)
             turn = await beside.carry_out(estate, turn)
+            if turn.outcome is not None:
+                self._woken.set()  # more may follow from what was done
             return replace(turn, gathered=beside.gathered)
         except (StoreError, JournalError) as error:
             self.complain(str(error))
@@ -200,18 +208,21 @@ class Keeper:
             return None
 
     def now(self, going: tuple[Going, ...]) -> tuple[Estate, tuple[Request, ...]]:
-        """The data center as manifests declare it now, if the links still reach its hosts; and intents."""
-        self._known = self._manifests.current()
-        if self._known is not None and addresses_of(self._known) == addresses_of(self._desired):
-            self._desired = self._known
+        """The data center as manifests declare it now, over the links that there are; and intents."""
+        self._desired = self._manifests.current() or self._desired
         return self._estate(self._desired, going)
+
+    def needs_end(self) -> bool:
+        """Whether hosts have other addresses than the links."""
+        return addresses_of(self._desired) != self._addresses
 
     def _estate(self, desired: Desired, going: tuple[Going, ...]) -> tuple[Estate, tuple[Request, ...]]:
         """With what persons ask, unless failures hold everything back, and without what plans under way are about."""
         means = self._means
         requests = accept(means.store, desired, self._previous)
         hold = None if requests else self._pauses.hold(desired)
-        planned = _put_off(means.store, requests, going, desired) if going else requests
+        self._under_way = frozenset(intent for one in going for intent in one.intents)
+        planned = _put_off(means.store, requests, going, desired, self._under_way) if going else requests
         waiting = {one.vm: one.intent for one in planned if one.state == "waiting"}
         options = replace(means.options, intents=waiting, only_protective=hold)
         limits = GatherLimits(period_ms=means.pace.interval_ms)
@@ -220,13 +231,17 @@ class Keeper:
         )
         return estate, tuple(planned)
 
+    def accept(self, desired: Desired) -> None:
+        """These manifests are not blocked as a whole."""
+        self._accepted = desired
+
     def accepted(self) -> Desired | None:
         """The last manifests that were not blocked as a whole."""
         return self._accepted
 
     def begins(self, turn: Turn) -> Watcher | None:
-        """A plan is about to be carried out; its intents are taken as soon as they are written."""
-        return Taking(self._means.store, turn.requests, self._means.watch(turn))
+        """A plan is about to be carried out; who asked for something hears of it as it goes on."""
+        return Listening(self._means.store, turn, self._means.watch(turn))
 
     def ended(self, turn: Turn) -> None:
         """A plan has ended, or was not begun: asked is answered, failures are counted, and it is told."""
@@ -240,17 +255,25 @@ class Keeper:
         self._means.complain(text)
 
     async def pause(self, over: asyncio.Event) -> bool:
-        """While plans are carried out: until the interval is over, manifests are new or something is asked; whether
-        to look again."""
-        pace, passed_ms = self._means.pace, 0
-        while passed_ms < pace.interval_ms and not self._stopping and not over.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pace.poll_ms / 1000):
-                    await over.wait()
-            passed_ms += pace.poll_ms
-            if self._manifests.current() is not self._known or has_requests(self._means.store, self._desired):
+        """While plans are carried out: until the interval is over, or sooner if manifests are new, something is asked,
+        or agents report a change; whether to look again. Nothing is looked at while the data center is not declared."""
+        pace, now = self._means.pace, asyncio.get_running_loop().time
+        rest_s = LOOKS_REST * (self._means.cpu_s() - self._looked_at_s) if self._looked_at_s else 0.0
+        began_s = now()
+        while not self._stopping and not over.is_set():
+            await _either(over, pace.calm_ms)
+            passed_s, declared = now() - began_s, self._manifests.current()
+            due = passed_s * 1000 >= pace.interval_ms or self._has_reason(declared)
+            if due and declared is not None and passed_s >= rest_s:
                 break
+        self._woken.clear()
+        self._looked_at_s = self._means.cpu_s()
         return not self._stopping and not over.is_set()
+
+    def _has_reason(self, declared: Desired | None) -> bool:
+        """Whether there is a reason to look before the interval is over."""
+        asked = has_requests(self._means.store, self._desired, self._under_way)
+        return self._woken.is_set() or declared is not self._desired or asked
 
     def _or_accepted(self, estate: Estate, turn: Turn) -> tuple[Estate, Turn]:
         """The turn; or, if these manifests are blocked as a whole, one that restarts VMs after failures by the last
@@ -280,7 +303,7 @@ class Keeper:
                 await asyncio.sleep(pace.calm_ms / 1000)
                 return
             passed_ms += step_ms
-            if self._manifests.current() is not desired or has_requests(self._means.store, desired):
+            if self._manifests.current() is not desired or has_requests(self._means.store, desired, ()):
                 return
 
     async def _sleep(self, limit_ms: int) -> bool:
@@ -315,11 +338,22 @@ class Keeper:
 
 
 def _put_off(
-    store: Store, requests: Sequence[Request], going: tuple[Going, ...], desired: Desired
+    store: Store,
+    requests: Sequence[Request],
+    going: tuple[Going, ...],
+    desired: Desired,
+    under_way: frozenset[str],
 ) -> Sequence[Request]:
     """Intents of VMs of which something new may be planned beside these plans."""
-    held = desired.vms if moves_ground(going) else held_objects(going, desired)
-    return put_off(store, requests, held, {intent for one in going for intent in one.intents})
+    holds = holds_of(going, desired)
+    return put_off(store, requests, desired.vms if holds.ground else holds.objects, under_way)
+
+
+async def _either(event: asyncio.Event, limit_ms: int) -> None:
+    """Until something is over, or the time is."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_ms / 1000):
+            await event.wait()
 
 
 def addresses_of(desired: Desired) -> object:

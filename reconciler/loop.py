@@ -6,7 +6,7 @@ Nothing here decides what to do; it calls the stages in their order and hands th
 
 import gc
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +20,7 @@ from reconciler.execution.orders import digest_secrets
 from reconciler.execution.remembering import MOST_FAILURES, attempts_at, find_retries, remember_outcome
 from reconciler.execution.renewals import with_certificates
 from reconciler.execution.run import Applier, PlanRun, Site, Ticket, Watcher
-from reconciler.execution.settling import Settlement, hosts_to_ask, settle, settle_orders
+from reconciler.execution.settling import Settlement, hosts_to_ask, settle, settle_orders, settle_steps
 from reconciler.model.desired import Desired
 from reconciler.model.observed import OpenOrder, OutdatedFacts
 from reconciler.model.options import EVERYTHING, PassOptions
@@ -225,6 +225,22 @@ async def settle_journal(estate: Estate) -> tuple[Settlement, ...]:
     async with leases.kept():
         await leases.acquire(hosts_to_ask(begun, proven), states)
         return await settle(estate.store, center, estate.fleet, leases, proven)
+
+
+async def settle_others(
+    estate: Estate, gathered: Gathered, leases: Leases, under_way: Collection[str]
+) -> tuple[Settlement, ...]:
+    """While plans are carried out (under_way: their applies): what earlier ones began and did not end, of hosts that
+    answer or are proven off. leases: those of the plans, which go on."""
+    begun = estate.store.journal.unsettled(estate.desired.data_center.uuid)
+    states, proven = _states(gathered.reports), _proven_off(estate.desired, gathered.reports)
+    asked = [
+        one for one in begun if one.apply_id not in under_way and (one.host in states or one.host in proven)
+    ]
+    if not asked:
+        return ()
+    await leases.acquire(hosts_to_ask(asked, proven), states)
+    return await settle_steps(estate.store, asked, estate.fleet, leases, proven)
 
 
 def _proven_off(desired: Desired, reports: Reports) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def run_pass(
         for name, vm in desired.vms.items()
     }
     kept = kept_assignments(previous.placement, quiet) if previous and quiet else None
-    placement = place_vms(desired, known, identities, powers, kept, options.claims)
+    placement = place_vms(desired, known, identities, powers, kept, options.claims, options.closed)
     diff = partial(
         diff_data_center, desired, known, identities, placement, options.allow_prune,
         asked=asked, secret_digests=options.secret_digests, locked=options.locked,

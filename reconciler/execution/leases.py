@@ -139,17 +139,19 @@ class Leases:
             yield
         finally:
             self._users -= 1
-            if not self._users:
-                await self._end_renewing()
+            await self._give_all_up()
 
-    async def _end_renewing(self) -> None:
-        if self._renewing is not None:
-            self._renewing.cancel()
+    async def _give_all_up(self) -> None:
+        """Once nobody needs them. Who comes meanwhile waits, and takes them anew."""
+        async with self._taking:
+            if self._users or self._renewing is None:
+                return
+            renewing, self._renewing = self._renewing, None
+            renewing.cancel()
             with suppress(asyncio.CancelledError):
-                await self._renewing
-            self._renewing = None
-        await asyncio.gather(*(self._give_up(host) for host in sorted(self._held)))
-        self._held.clear()
+                await renewing
+            held, self._held = sorted(self._held), {}
+            await asyncio.gather(*(self._give_up(host) for host in held))
 
     async def _keep_renewing(self) -> None:
         while True:

@@ -20,7 +20,8 @@ class Skipped:
 
 
 class ReadySet:
-    """The steps of one plan that have not ended; protective ones go first. A host gets one order of an object at a time: it would refuse others.
+    """The steps of one plan that have not ended. Protective ones go first, and do not wait for orders of others that
+    a host has. A host gets one order of an object at a time: it would refuse more.
 
     limits: Plan.limits. orders_per_host: at once. hosts: host uuid to object id, for both ends of migrations. slots:
     shared with the plans that run at the same time.
@@ -57,11 +58,11 @@ class ReadySet:
         taken: list[Step] = []
         for host in sorted(self._ready):
             for rank, name in list(self._ready[host]):
-                if self._slots.orders[host] >= self._orders_per_host:
-                    break
                 step = self._steps[name]
-                if only_protective and not step.protective:
-                    continue
+                if not step.protective and (
+                    only_protective or self._slots.orders[host] >= self._orders_per_host
+                ):
+                    break  # protective ones come first, and wait for no other orders
                 if not self._full(step) and (step.host, step.object) not in self._objects:
                     self._ready[host].remove((rank, name))
                     self._count(step, 1)
@@ -90,9 +91,11 @@ class ReadySet:
         """Steps that were not started, in plan order."""
         return [self._steps[one] for one in self._missing if one not in self._running]
 
-    def held_by_others(self) -> bool:
+    def held_by_others(self, *, only_protective: bool = False) -> bool:
         """Whether nothing of this plan runs and a step could start, but for what other plans have under way."""
-        return not self._running and bool(self._ready) and not self._slots.idle
+        ready = (self._steps[name] for steps in self._ready.values() for _, name in steps)
+        some = any(step.protective or not only_protective for step in ready)
+        return some and not self._running and not self._slots.idle
 
     def give_up(self, cause: str) -> list[Skipped]:
         """Start nothing more. Returns every step that was not started, in plan order."""

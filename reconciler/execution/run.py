@@ -221,8 +221,8 @@ class PlanRun:
         for step in () if self._stop else self._ready.take(only_protective=bool(self._spent)):
             self._tell(StepOutcome(step.id, StepState.RUNNING))
             tasks[asyncio.create_task(self._delivery.carry_out(step, self._outputs))] = step
-        ended = self._stop or self._spent
-        return bool(tasks) or (not ended and self._ready.held_by_others())
+        held = not self._stop and self._ready.held_by_others(only_protective=bool(self._spent))
+        return bool(tasks) or held
 
     def _heed_stop(self) -> None:
         """Look whether another process asked for the end of this apply; a store that fails ends it too."""

@@ -46,12 +46,24 @@ async def settle(
     it may still arrive. An order that runs is left alone. proven_off: hosts whose orders can do nothing any more.
     Raises StoreError, JournalError.
     """
-    begun = store.journal.unsettled(data_center)
+    found = await settle_steps(store, store.journal.unsettled(data_center), fleet, leases, proven_off)
+    for apply in store.applies.abandoned(data_center):
+        store.applies.end(apply.apply_id, "interrupted", _CRASHED)
+    return found
+
+
+async def settle_steps(
+    store: Store,
+    begun: Iterable[BegunStep],
+    fleet: Fleet,
+    leases: Leases | None = None,
+    proven_off: Collection[str] = (),
+) -> tuple[Settlement, ...]:
+    """The same for these steps, which no plan under way has."""
+    begun = tuple(begun)
     fates = await asyncio.gather(*(_find_fate(step, fleet, leases, proven_off) for step in begun))
     for step, fate in zip(begun, fates, strict=True):
         store.journal.end(step, fate.outcome, 0, settled=fate.settled)
-    for apply in store.applies.abandoned(data_center):
-        store.applies.end(apply.apply_id, "interrupted", _CRASHED)
     return tuple(Settlement(step, fate) for step, fate in zip(begun, fates, strict=True))
 
 

@@ -16,7 +16,7 @@ class Slots:
     def __init__(self) -> None:
         self.orders: Counter[str] = Counter()
         self.migrations: Counter[str] = Counter()
-        self._watching: set[asyncio.Event] = set()
+        self._watching: list[asyncio.Event] = []  # woken in the order in which they came
 
     @property
     def idle(self) -> bool:
@@ -36,8 +36,8 @@ class Slots:
     def watched(self) -> Iterator[asyncio.Event]:
         """An event that is set whenever a step of any plan ends, while the block runs; the caller clears it."""
         event = asyncio.Event()
-        self._watching.add(event)
+        self._watching.append(event)
         try:
             yield event
         finally:
-            self._watching.discard(event)
+            self._watching.remove(event)

@@ -41,7 +41,7 @@ class PassOptions:
     secret_digests: by reference, the HMAC of each secret that can be read here, never the value; what guests were given
     is compared with it. None: secrets are not looked at.
     locked: objects that plans which are being carried out still have steps for, with why; nothing else is planned for
-    them. claims: the room that those plans still need, by VM.
+    them. claims: the room that those plans still need, by VM. closed: hosts that take no new guests for now.
     """
 
     allow_prune: int = 0
@@ -56,3 +56,4 @@ class PassOptions:
     secret_digests: Mapping[str, str] | None = None
     locked: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, Claim] = field(default_factory=dict)
+    closed: frozenset[str] = frozenset()

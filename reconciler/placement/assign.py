@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from reconciler.model.capacity import guest_footprint
 from reconciler.model.change import Identities, Power
@@ -29,11 +30,13 @@ def place_vms(
     powers: Mapping[str, Power],
     kept: Mapping[str, Assignment] | None = None,
     claims: Mapping[str, Claim] | None = None,
+    closed: frozenset[str] = frozenset(),
 ) -> Placement:
     """One assignment a VM that is to run. A VM whose presence is unknown gets none: nothing is planned for it.
 
     kept: assignments of VMs that stay where they are, known from the pass before; they are not looked at again.
     claims: room that plans which are being carried out still need; their VMs are assigned as those plans say.
+    closed: hosts that take no new guests.
     """
     standing = standing_claims(claims or {}, observed)
     promised = {one.assignment.vm: one.assignment for one, _ in standing if one.assignment.vm in desired.vms}
@@ -60,7 +63,9 @@ def place_vms(
                 homeless.append((vm, why))
     if homeless or growing:
         used = Counter(used_memory(observed)) + Counter(taken)
-        assignments.update(_place(desired, observed, identities, used, growing, homeless))
+        hosts = {name: one for name, one in desired.hosts.items() if name not in closed}
+        candidates = replace(desired, hosts=hosts) if closed else desired
+        assignments.update(_place(candidates, observed, identities, used, growing, homeless))
     return Placement(dict(sorted(assignments.items())), taken)
 
 

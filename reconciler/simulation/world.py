@@ -72,10 +72,14 @@ class World:
         return tuple(found)
 
     def check(self) -> None:
-        """Raises BrokenPromiseError if a VM runs on two hosts or a volume has two writers."""
+        """Raises BrokenPromiseError if a VM runs on two hosts, a volume has two writers, or guests take more memory than
+        their host has."""
         homes: dict[str, str] = {}
         writers: dict[str, str] = {}
         for host in self.hosts.values():
+            taken = sum(guest.config.memory.current_bytes for guest in host.guests.values())
+            if taken > host.capabilities.memory_bytes:
+                self._break(f"the guests of {host.id} take more memory than it has")
             for vm, guest in host.guests.items():
                 if guest.state == "incoming":
                     continue

@@ -23,6 +23,14 @@ LENGTH_S = 240
 SETTLING_S = 35.0
 """Longer than a lease lasts."""
 MOST_TURNS = 12
+SMALL_BYTES = 9 * 2**30
+"""Memory of a host: room for two of the largest VMs."""
+FULL = "Memory"
+"""The filter that keeps what has no room back, however often it is tried."""
+EDITS = (
+    "memory=256Mi", "memory=1Gi", "memory=4Gi", "runPolicy=Stopped", "runPolicy=Always",
+    "placement", "placement", "disk", "disk", "address",
+)  # fmt: skip
 KINDS = (
     "start-vm",
     "record-exit",
@@ -62,10 +70,11 @@ def make_script(seed: int) -> Script:
     hosts = tuple(f"h{number}" for number in range(1, chance.randint(2, 3) + 1))
     names = [f"v{number}" for number in range(chance.randint(1, 4))]
     objects = [one for name in names for one in _machine(name, chance)]
+    disks = [one["metadata"]["name"] for one in objects if one["kind"] == "Disk"]
     lines = ["0 keep 20"]
     for _ in range(chance.randint(2, 14)):
         at = chance.choice((chance.uniform(0, 12), chance.uniform(0, LENGTH_S)))
-        lines += [f"{at + after:.1f} {event}" for after, event in _incident(hosts, names, chance)]
+        lines += [f"{at + after:.1f} {event}" for after, event in _incident(hosts, names, disks, chance)]
     away = (chance.choice(hosts),) if chance.random() < 0.3 else ()
     return Script(seed, hosts, tuple(objects), tuple(lines), tuple(f"host/{one}" for one in away))
 
@@ -83,7 +92,9 @@ def _machine(name: str, chance: random.Random) -> list[dict[str, Any]]:
     return found
 
 
-def _incident(hosts: tuple[str, ...], vms: list[str], chance: random.Random) -> list[tuple[float, str]]:
+def _incident(
+    hosts: tuple[str, ...], vms: list[str], disks: list[str], chance: random.Random
+) -> list[tuple[float, str]]:
     """Something that goes wrong, with what follows: seconds after its beginning, and the event."""
     host, vm, kind = f"host/{chance.choice(hosts)}", f"vm/{chance.choice(vms)}", chance.choice(KINDS)
     soon, late = chance.uniform(0.2, 15), chance.uniform(15, 120)
@@ -119,23 +130,29 @@ def _incident(hosts: tuple[str, ...], vms: list[str], chance: random.Random) -> 
             [(0.0, f"edit {host} maintenance=true"), (back, f"edit {host} maintenance=false")],
             [(0.0, f"edit {host} maintenance=true")],
             [(0.0, f"edit {vm} runPolicy=Stopped"), (late, f"edit {vm} runPolicy=Always")],
-            _edits(hosts, vms, chance),
+            _edits(hosts, vms, disks, chance),
         ]
     )
 
 
-def _edits(hosts: tuple[str, ...], vms: list[str], chance: random.Random) -> list[tuple[float, str]]:
+def _edits(
+    hosts: tuple[str, ...], vms: list[str], disks: list[str], chance: random.Random
+) -> list[tuple[float, str]]:
     """Manifests that change again and again while what they changed before is still being done."""
     kind = chance.choice(("stop-vm", "start-vm", "migrate-vm"))
     found, at = [(0.0, f"slow {kind} {chance.choice((2, 10))}")], 0.0
     for _ in range(chance.randint(2, 6)):
         at += chance.uniform(1, 25)
-        edit = chance.choice(
-            ("memory=256Mi", "memory=1Gi", "runPolicy=Stopped", "runPolicy=Always", "placement")
-        )
-        if edit == "placement":
-            edit = f'placement={{"hosts":[{chance.choice(hosts)}]}}'
-        found.append((at, f"edit vm/{chance.choice(vms)} {edit}"))
+        what, vm, host = chance.choice(EDITS), chance.choice(vms), chance.choice(hosts)
+        if what == "disk" and disks:  # goes from whoever has it to this one
+            found += [(at, f"edit vm/{one} disks=[]") for one in vms]
+            found.append((at, f'edit vm/{vm} disks=[{{"disk":"{chance.choice(disks)}"}}]'))
+        elif what == "address":
+            found.append((at, f"edit host/{host} address=192.0.2.{chance.randint(100, 200)}"))
+        elif what in ("placement", "disk"):
+            found.append((at, f'edit vm/{vm} placement={{"hosts":[{host}]}}'))
+        else:
+            found.append((at, f"edit vm/{vm} {what}"))
     return found
 
 
@@ -150,6 +167,8 @@ def run_script(script: Script) -> str:
 
 async def _run(script: Script) -> str:
     line = make_timeline(Manifests(["center", *script.hosts], list(script.objects)))
+    for host in line.world.hosts.values():
+        host.capabilities = replace(host.capabilities, memory_bytes=SMALL_BYTES)
     errors: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(str(context)))
     try:
@@ -226,17 +245,21 @@ async def _converge(line: Timeline, script: Script) -> str:
         settled = any(one.fate.settled or one.fate.open for one in turn.settled)
         waiting = [one for one in turn.done.observed.open_orders.values() if one.host not in script.away]
         if not turn.done.plan.steps and not settled and not waiting:
-            return _doubt(line, script) or await _doubt_of_new_store(line, script)
+            full = {one.object for one in turn.done.plan.blocked if FULL in one.reason}
+            return _doubt(line, script, full) or await _doubt_of_new_store(line, script)
         await asyncio.sleep(SETTLING_S)
     return f"it does not converge: still {[one.id for one in turn.done.plan.steps]} after {MOST_TURNS} turns"
 
 
-def _doubt(line: Timeline, script: Script) -> str:
-    """Every VM runs where it may, unless its guest ended by itself, it is to be stopped, or a host away may run it."""
+def _doubt(line: Timeline, script: Script, full: set[str]) -> str:
+    """Every VM runs where it may, unless its guest ended by itself, it is to be stopped, a host away may run it, or
+    there is no room for it (full)."""
     desired = line.manifests.desired()
     running = [one.config.object for host in line.world.hosts.values() for one in host.guests.values()]
     records = {one.object: one for domain in line.world.storage.values() for one in domain.vms.values()}
     for name, vm in desired.vms.items():
+        if name in full:
+            continue
         record = records.get(name)
         run = record.run if record else None
         if vm.run_policy is RunPolicy.STOPPED:
@@ -264,7 +287,7 @@ async def _doubt_of_new_store(line: Timeline, script: Script) -> str:
     if plan.steps:
         return f"with a new store there is more to do: {[one.id for one in plan.steps]}"
     for one in (*plan.blocked, *plan.deferred):
-        if not any(host in f"{one.object} {one.reason}" for host in script.away):
+        if FULL not in one.reason and not any(host in f"{one.object} {one.reason}" for host in script.away):
             return f"it stays blocked: {one.object}: {readable(one.reason, line.names())}"
     return ""
 
@@ -286,4 +309,6 @@ def _breaks(script: Script) -> bool:
         run_script(script)
     except BrokenLawError:
         return True
+    except CaseError:
+        return False  # manifests that nobody could apply
     return False

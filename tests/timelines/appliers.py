@@ -199,7 +199,14 @@ class SimulatedApplier:
         assert self.period_s is not None
         pace = Pace(interval_ms=round(self.period_s * 1000), poll_ms=POLL_MS)
         means = Means(
-            self.store, self._applier(), self._open_fleet, self._tell, self.note, pace, watch=self._watch
+            self.store,
+            self._applier(),
+            self._open_fleet,
+            self._tell,
+            self.note,
+            pace,
+            watch=self._watch,
+            cpu_s=lambda: 0.0,
         )
         self._wrap_journal()
         await StoppableKeeper(self, means).keep()

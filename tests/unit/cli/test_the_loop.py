@@ -6,18 +6,21 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from nodeagent.wire.records import Intent
-from reconciler.asked import BEHIND
+from reconciler.asked import BEHIND, answer_unplanned
 from reconciler.cli.secrets import secrets_from
 from reconciler.cli.sources import Center, WatchedManifests
 from reconciler.cli.turns import TurnLog
 from reconciler.execution.remembering import pause_ms
 from reconciler.execution.run import Applier
 from reconciler.keeping import Keeper, Means, Pace
+from reconciler.model.change import Deferred
+from reconciler.model.plan import Plan
 from reconciler.pki.authority import DIGEST_KEY_FILE
 from reconciler.simulation.clock import run_in_virtual_time
 from reconciler.simulation.link import link_fleet
@@ -25,6 +28,13 @@ from reconciler.store.requests import Request
 from tests.unit.cli.conftest import Desk
 
 CENTER = "58cfb470-02f3-03d7-0386-0000000003bc"
+
+
+TWO = """apiVersion: ostler.dev/v1alpha1
+kind: VirtualMachine
+metadata: {name: two}
+spec: {cluster: main, memory: 256Mi}
+"""
 
 
 class Loop:
@@ -201,6 +211,32 @@ def test_an_intent_about_a_vm_of_a_plan_under_way_waits_for_it_and_is_told(appli
     )
 
     assert applied.where("vm/web-1") is not None
+
+
+def test_an_intent_hears_that_it_is_done_while_its_plan_goes_on(applied: Desk) -> None:
+    applied.faults.slow["start-vm"] = 100
+    applied.declare("two.yaml", TWO)
+    loop, intent = Loop(applied), Intent("11111111-1111-4111-8111-111111111111", "reboot", run=1)
+    loop.store.requests.leave(CENTER, "vm/web-1", intent)
+
+    def done() -> bool:
+        found = loop.store.requests.find(intent.id)
+        return found is not None and found.state == "done" and applied.where("vm/two") is None
+
+    loop.until(done)
+
+
+def test_an_intent_for_which_only_time_is_needed_waits(applied: Desk) -> None:
+    loop, intent = Loop(applied), Intent("11111111-1111-4111-8111-111111111111", "stop", run=1)
+    waits = Deferred("vm/web-1", "order migrate-vm is running on host/h1", "it has ended")
+    turn: Any = SimpleNamespace(done=SimpleNamespace(plan=Plan("test", "dc/farm", CENTER, deferred=(waits,))))
+    loop.store.requests.leave(CENTER, "vm/web-1", intent)
+
+    answer_unplanned(loop.store, turn, loop.store.requests.open(CENTER))
+
+    found = loop.store.requests.find(intent.id)
+    assert found is not None
+    assert (found.state, "migrate-vm is running" in found.detail) == ("waiting", True)
 
 
 def test_what_fails_is_tried_ever_more_rarely(applied: Desk) -> None:

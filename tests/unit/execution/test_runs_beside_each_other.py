@@ -51,3 +51,34 @@ def test_a_plan_whose_steps_find_no_slot_waits_for_the_other_one(bench: Bench) -
 
     assert found["second"].achieved
     assert 55 <= bench.clock < 65
+
+
+def test_a_plan_that_begins_while_leases_are_given_back_takes_them_anew(bench: Bench) -> None:
+    """A silent host makes the giving back last; the second plan begins in the middle of it."""
+    bench.script("1", seconds=5.0)
+    bench.script("2", seconds=5.0)
+
+    async def begin_second(first: PlanRun) -> None:
+        await asyncio.sleep(3)
+        bench.fleet["host/h2"].silent = True
+        await first.ended.wait()
+        await asyncio.sleep(1)
+        bench.fleet["host/h2"].silent = False
+        found.append(
+            await bench.plan_run(make_plan(make_step("2"), make_step("3", "2")), "a2", beside=first).run()
+        )
+
+    found: list[ApplyOutcome] = []
+    bench.apply(make_plan(make_step("1"), make_step("4", host="host/h2")), during=begin_second)
+
+    assert states(found[0]) == {"2": "succeeded", "3": "succeeded"}
+
+
+def test_protective_steps_do_not_wait_for_other_orders_of_their_host() -> None:
+    slots = Slots()
+    first = ReadySet((make_step("1"),), {}, 1, {}, slots)
+    second = ReadySet((make_step("2"), make_step("3", protective=True)), {}, 1, {}, slots)
+    first.take()
+
+    assert [step.id for step in second.take()] == ["vm/3#resume"]
+    assert second.held_by_others() is False  # its own step runs
