@@ -2,7 +2,7 @@
 
 A guest whose record shows an open run that names only other hosts is destroyed: it is a second life of its VM. The
 source of a finished migration narrows the record to where the guest is. An exit is forgotten once the record has
-it. An adopted guest gets its label. One that halted for want of space goes on (`resuming`). Every judgement that ends or narrows something is made twice, some seconds apart.
+it. A guest that was adopted, or whose run was found, gets its label. One that halted for want of space goes on (`resuming`). Every judgement that ends or narrows something is made twice, some seconds apart.
 """
 
 import logging
@@ -46,7 +46,7 @@ EXPLANATIONS: dict[Verdict, str] = {
     "destroy": "destroyed, because its record names only other hosts",
     "leave-out": "it has moved away, and the record is told so",
     "only-here": "its migration is over and it stayed, and the record is told so",
-    "label": "adopted, and labelled as managed",
+    "label": "taken over, and labelled with its run",
 }
 
 
@@ -72,6 +72,8 @@ def judge_guest(guest: GuestFacts, record: VmRecord | None, host: str, *, migrat
     stayed = guest.state in ("running", "paused") and guest.pause_reason in ("", "user", "io-error")
     if _hosts(run)[0] == host and len(run.hosts) > 1 and stayed:
         return Judgement("only-here", run.number)
+    if living < run.number and _hosts(run) == [host] and stayed:
+        return Judgement("label", run.number)  # its run was written after it was started by hand
     return KEEP
 
 

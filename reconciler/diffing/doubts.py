@@ -8,6 +8,7 @@ from reconciler.diffing.withholding import find_wait
 from reconciler.model.change import Blocked, Deferred
 from reconciler.model.desired import Meta, VirtualMachine
 from reconciler.model.observed import Presence, VmObservation
+from reconciler.model.runs import is_outdated
 
 WAIT = "it answers, or counts as silent"
 
@@ -29,6 +30,7 @@ def find_doubt(
         objection_to_consent(vm.meta, context.identities.vms[name], "VM")
         or _doubt_of_presence(context, name, seen)
         or _doubt_of_record(name, seen)
+        or _older_record(context, name, seen)
         or _loss_by_adoption(name, seen)
         or _nobody(context, vm)
     )
@@ -169,6 +171,23 @@ def _doubt_of_record(name: str, seen: VmObservation | None) -> Blocked | None:
         name,
         f"its record on storage is damaged; {goes_on}",
         f"restore master/vms/{seen.uuid}/ostler.json from its copy or a backup",
+    )
+
+
+def _older_record(context: DiffContext, name: str, seen: VmObservation | None) -> Blocked | None:
+    """A guest of which only an earlier run elsewhere is recorded: once out of sight, it would count as stopped."""
+    if (
+        seen is None
+        or seen.record is None
+        or seen.record.run is None
+        or not is_outdated(context.observed, seen)
+    ):
+        return None
+    return Blocked(
+        name,
+        f"it runs on {seen.host}, and its record knows only of run {seen.record.run.number}, an earlier one elsewhere",
+        "the record was put back to an older state: put back the newest that there is, or shut the guest down with virsh on "
+        "that host, and it is started again as declared; until then do not switch that host off",
     )
 
 

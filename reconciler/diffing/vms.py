@@ -14,11 +14,12 @@ from reconciler.diffing.records import vm_record
 from reconciler.diffing.recovery import find_delay, protect, recovers
 from reconciler.diffing.running import diff_running, dropped, objection_to_files, objection_to_power
 from reconciler.diffing.sizes import block_oversize
-from reconciler.model.change import Blocked, Change, Drift, Power, Reason, Verb
+from reconciler.model.change import Blocked, Change, Deferred, Drift, Power, Reason, Verb
 from reconciler.model.desired import VirtualMachine
 from reconciler.model.intents import PAUSING, POWER, end_intents, is_as_asked, open_intent, pause_intent
 from reconciler.model.observed import Presence, VmObservation
 from reconciler.model.placement import Assignment
+from reconciler.model.runs import is_unrecorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
     delay = find_delay(context, vm, seen, why) if power is Power.RUN and not running else None
     if delay is not None:
         return VmDiff((*_exit(vm, seen)[:1], delay))
+    if seen is not None and is_unrecorded(seen):
+        return VmDiff(tuple(_found(vm, seen)), guest, record)
     findings = (*_record(context, vm, seen, record), *_power(context, vm, seen, guest, (power, why)))
     if not findings:
         return NOTHING
@@ -107,6 +110,14 @@ def _record(
         yield Change(vm.meta.id, Verb.ADOPT, (Reason("adopted"),))
     elif (old is not record and old != record) or vm.meta.id in context.asked:
         yield Change(vm.meta.id, Verb.UPDATE, tuple(_why_written(context, old, record)))
+
+
+def _found(vm: VirtualMachine, seen: VmObservation) -> Iterator[Finding]:
+    """A guest that nobody recorded: its run is written before anything else is done."""
+    name, host = vm.meta.id, str(seen.host)
+    yield Drift(name, f"it runs on {host}, and its record knows of no run", "somebody started it by hand")
+    yield Change(name, Verb.UPDATE, (Reason("run-found", host),))
+    yield Deferred(name, "all else waits for its record", "its run is written there")
 
 
 def _exit(vm: VirtualMachine, seen: VmObservation | None) -> tuple[Finding, ...]:

@@ -223,6 +223,15 @@ def _run_names(stage: Stage, _desired: Desired, vm: str, *hosts: str) -> None:
     domain.vms[uuid] = replace(domain.vms[uuid], run=replace(run, hosts=named, closed=None))
 
 
+def _record_back(stage: Stage, _desired: Desired, vm: str, host: str) -> None:
+    """The record is an older one, from a run on another host; the guest goes on in a later run."""
+    domain, uuid = master(stage), _vm(stage, vm)
+    run = domain.vms[uuid].run
+    assert run is not None
+    older = replace(run, number=run.number - 1, hosts=(stage.world.hosts[host].run_host(),))
+    domain.vms[uuid] = replace(domain.vms[uuid], run=older)
+
+
 def _close_run(stage: Stage, _desired: Desired, vm: str, reason: str) -> None:
     domain, uuid = master(stage), _vm(stage, vm)
     run = domain.vms[uuid].run
@@ -329,6 +338,7 @@ EVENTS: dict[str, Callable[..., None]] = {
     "process": _process,
     "run-names": _run_names,
     "close-run": _close_run,
+    "record-back": _record_back,
     "wish": _wish,
     "member": _member,
     "all-host-ids-taken": _all_host_ids_taken,

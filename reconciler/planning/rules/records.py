@@ -9,6 +9,7 @@ from nodeagent.wire.records import DiskRecord, Run, RunHost, VmRecord
 from reconciler.model.change import Change, Verb
 from reconciler.model.intents import PAUSING, end_intents
 from reconciler.model.observed import VmObservation
+from reconciler.model.runs import found_run, is_unrecorded
 from reconciler.planning.context import PlanContext
 
 WRITES = (Verb.CREATE, Verb.ADOPT, Verb.UPDATE)
@@ -31,6 +32,8 @@ def written_record(context: PlanContext, change: Change) -> VmRecord:
     record, seen = context.changes.records[change.object], context.seen(change.object)
     if is_found(context, change) and seen is not None:
         record = replace(record, run=_run_of(context, seen))
+    elif seen is not None and is_unrecorded(seen):
+        record = replace(record, run=found_run(context.observed, seen))
     return replace(record, revision=record.revision + 1)
 
 

@@ -31,6 +31,7 @@ WRITTEN = {
     "manifest-changed": "the manifest changed",
     "address-found": "the addresses of its cards",
     "disk-let-go": "no guest has the disk any more",
+    "run-found": "it runs on {}, where it was started by hand",
     "copy-follows-disk": "its copy lies where its first disk does",
 }
 """What stands in a record that is there already, by the rule that has it written."""

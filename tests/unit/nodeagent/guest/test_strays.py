@@ -28,6 +28,8 @@ def living(run: int = 5, **fields) -> GuestFacts:
     [
         (living(), record(5, HERE), "keep"),
         (living(), record(5, THERE), "destroy"),
+        (living(run=4), record(5, HERE), "label"),
+        (living(run=4, state="incoming"), record(5, HERE), "keep"),
         (living(run=4), record(5, THERE), "destroy"),
         (living(run=6), record(5, THERE), "keep"),
         (living(), record(5, THERE, closed="host-lost"), "keep"),
