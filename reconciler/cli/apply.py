@@ -71,17 +71,17 @@ def apply(
         raise typer.BadParameter("give manifests (-f PATH) or a plan file that knows its own")
     desired, loaded = load_data_center(paths, data_center or (given.plan.data_center if given else None))
     files = controller_files(find_home())
-    applier = Applier(
-        holder_name(),
-        files.digest_key.read_bytes(),
-        secrets_from(secrets),
-        takeover,
-        wallclock_ms,
-        find_signer(),
-    )
     request = Request(desired, loaded.places, given.plan if given else None, expect, yes=yes)
     try:
         with opened_store() as store, store.exclusive():
+            applier = Applier(
+                holder_name(store),
+                files.digest_key.read_bytes(),
+                secrets_from(secrets),
+                takeover,
+                wallclock_ms,
+                find_signer(),
+            )
             return asyncio.run(
                 _apply(request, store, applier, PassOptions(allow_prune=allow_prune, signs=can_sign()))
             )

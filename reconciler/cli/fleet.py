@@ -4,6 +4,8 @@ import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.agentlink.gathering import HostName
 from reconciler.agentlink.https import connect_fleet
@@ -14,6 +16,9 @@ from reconciler.cli.home import Home, find_home
 from reconciler.model.desired import Desired
 from reconciler.pki.contexts import controller_context
 from reconciler.pki.export import ControllerFiles
+
+if TYPE_CHECKING:
+    from reconciler.store.store import Store
 
 
 def controller_files(home: Home) -> ControllerFiles:
@@ -45,6 +50,8 @@ def host_names(desired: Desired) -> list[HostName]:
     return [HostName(name, host.uuid) for name, host in desired.hosts.items()]
 
 
-def holder_name() -> str:
-    """This applier as leases name it: stable for one installation, so that a crashed apply can go on."""
-    return f"ostler@{os.uname().nodename}:{find_home().directory}"
+def holder_name(store: "Store") -> str:
+    """This applier as leases name it: the same over restarts of one store, so that a crashed apply can go on, and
+    another for every other store, also of the same home: two stores know nothing of each other's applies."""
+    place = store.name if "://" in store.name else Path(store.name).resolve()
+    return f"ostler@{os.uname().nodename}:{place} (store {store.id[:8]})"

@@ -62,15 +62,15 @@ def run(
     if not manifests.read():
         raise CommandError("these manifests declare no data center that can be kept")
     files = controller_files(find_home())
-    applier = Applier(
-        holder_name(),
-        files.digest_key.read_bytes(),
-        secrets_from(secrets),
-        wallclock=wallclock_ms,
-        signer=find_signer(),
-    )
     try:
         with opened_store() as store, store.exclusive("ostler run"):
+            applier = Applier(
+                holder_name(store),
+                files.digest_key.read_bytes(),
+                secrets_from(secrets),
+                wallclock=wallclock_ms,
+                signer=find_signer(),
+            )
             means = Means(store, applier, open_fleet, log.tell, _line, pace, PassOptions(signs=can_sign()))
             if once:
                 return asyncio.run(_run_once(manifests, means))

@@ -8,6 +8,7 @@ import typer
 
 from nodeagent.wire.facts import HostState
 from reconciler.cli.carrying import agree
+from reconciler.cli.confirmations import opened_store
 from reconciler.cli.failures import CommandError
 from reconciler.cli.fleet import holder_name, open_fleet
 from reconciler.cli.loading import load_data_center
@@ -35,15 +36,16 @@ def takeover(
 ) -> int:
     """Show who may order the hosts now, and end that. Exits 0 if nobody else may any more, 4 if a host refused."""
     desired, _ = load_data_center(file, data_center)
-    return asyncio.run(_take_over(desired, yes=yes))
+    with opened_store() as store:
+        return asyncio.run(_take_over(desired, holder_name(store), yes=yes))
 
 
-async def _take_over(desired: Desired, *, yes: bool) -> int:
+async def _take_over(desired: Desired, mine: str, *, yes: bool) -> int:
     async with open_fleet(desired) as fleet:
         reports = await ask_fleet(fleet, desired)
         states = {one.host: one.state for one in reports.hosts if one.state and one.status == "answering"}
         silent = [one.host for one in reports.hosts if one.host not in states]
-        others = _others(states)
+        others = _others(states, mine)
         if silent:
             typer.echo(f"not asked, because they do not answer: {', '.join(silent)}", err=True)
         if not others:
@@ -58,7 +60,7 @@ async def _take_over(desired: Desired, *, yes: bool) -> int:
         leases = Leases(
             fleet,
             data_center=desired.data_center.uuid,
-            holder=holder_name(),
+            holder=mine,
             epoch_above=max(one.lease.epoch for one in states.values()),
             takeover=True,
         )
@@ -70,9 +72,8 @@ async def _take_over(desired: Desired, *, yes: bool) -> int:
     return Status.DONE
 
 
-def _others(states: Mapping[str, HostState]) -> dict[str, HostState]:
+def _others(states: Mapping[str, HostState], mine: str) -> dict[str, HostState]:
     """Hosts on which somebody else has a lease now."""
-    mine = holder_name()
     return {
         name: one for name, one in states.items() if one.lease.remaining_ms > 0 and one.lease.holder != mine
     }

@@ -147,10 +147,10 @@ def _ask(
     order = Order(desired, loaded.places, vm, action, destination, yes, wait)
     refuse_contradiction(desired, loaded.places, vm, Intent("", action, destination))
     files = controller_files(find_home())
-    applier = Applier(
-        holder_name(), files.digest_key.read_bytes(), secrets_from(secrets), wallclock=wallclock_ms
-    )
     with opened_store() as store:
+        applier = Applier(
+            holder_name(store), files.digest_key.read_bytes(), secrets_from(secrets), wallclock=wallclock_ms
+        )
         try:
             with store.exclusive("ostler vm"):
                 return asyncio.run(_do(order, store, applier, held=True))

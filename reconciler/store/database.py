@@ -222,10 +222,16 @@ def _migrate(database: Database) -> None:
         version = _version(connection, database.name)  # another process may have been quicker
         if version == 0:
             create_tables(connection)
-            _set(connection, "id", str(uuid.uuid4()))
         for migration in MIGRATIONS[version - OLDEST :] if version else ():
             migration(connection)
+        _identify(connection)
         _set(connection, "version", str(VERSION))
+
+
+def _identify(connection: Connection) -> None:
+    """The store's identity, made once: leases name by it who may order the hosts."""
+    if not connection.scalar(select(SETTINGS.c.value).where(SETTINGS.c.name == "id")):
+        _set(connection, "id", str(uuid.uuid4()))
 
 
 def _version(connection: Connection, name: str) -> int:

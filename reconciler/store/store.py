@@ -20,10 +20,14 @@ def _wallclock_ms() -> int:
 
 
 class Store:
-    """One open store. `id` is made with it and names this controller to agents, over any number of processes."""
+    """One open store. `id` is made with it and names this controller to agents, over any number of processes.
+
+    `name`: the path or URL by which people know it, without password.
+    """
 
     def __init__(self, database: Database, wallclock: Callable[[], int] = _wallclock_ms) -> None:
         self._database = database
+        self.name = database.name
         self.applies = Applies(database, wallclock)
         self.journal = Journal(database, wallclock)
         self.attempts = Attempts(database, wallclock)

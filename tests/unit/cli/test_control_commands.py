@@ -130,6 +130,33 @@ def test_takeover_ends_the_lease_of_another_applier(applied: Desk) -> None:
     assert applied.where("vm/web-1") is None
 
 
+def test_two_stores_in_one_home_are_two_appliers(applied: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for host in applied.world.hosts.values():
+        host.lease_until_ms = applied.world.now_ms + 60_000  # the first store's apply goes on
+    applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+    monkeypatch.setenv("OSTLER_STORE", str(applied.home / "other.sqlite"))
+
+    assert applied("apply", "-f", "--yes").status == 5
+    assert applied("vm", "pause", "vm/web-1", "-f", "--yes").status == 5
+    assert applied("run", "-f", "--once").status == 5
+    asked = applied("takeover", "-f")
+    assert (asked.status, str(applied.home / "store.sqlite") in asked.out) == (5, True)
+    assert applied.where("vm/web-1") is not None
+    assert applied("takeover", "-f", "--yes").status == 0
+
+    assert applied("apply", "-f", "--yes").status == 0
+    assert applied.where("vm/web-1") is None
+
+
+def test_an_applier_is_the_same_over_restarts_of_its_store(applied: Desk) -> None:
+    for host in applied.world.hosts.values():
+        host.lease_until_ms = applied.world.now_ms + 60_000  # its apply was killed
+    applied.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  runPolicy: Stopped\n")
+
+    assert applied("takeover", "-f").status == 0, "nobody else has a lease"
+    assert applied("apply", "-f", "--yes").status == 0
+
+
 def test_without_another_applier_takeover_has_nothing_to_do(applied: Desk) -> None:
     assert applied("takeover", "-f", "--yes").status == 0
 

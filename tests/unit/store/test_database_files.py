@@ -43,6 +43,34 @@ def test_a_store_keeps_its_identity_over_processes_and_two_stores_differ(tmp_pat
     assert open_store(tmp_path / "two.db").id != first.id
 
 
+def make_older(path: Path) -> None:
+    """A store of the oldest version that is read."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE history DROP COLUMN data_center")
+        connection.execute("DROP INDEX journal_by_object")
+        connection.execute(f"UPDATE ostler_settings SET value = '{OLDEST}' WHERE name = 'version'")
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["kept", "made where there is none"])
+def test_an_older_store_has_an_identity_when_it_becomes_one_of_this_version(
+    tmp_path: Path, *, lost: bool
+) -> None:
+    path = tmp_path / "store.db"
+    first = open_store(path)
+    first.close()
+    make_older(path)
+    if lost:
+        with sqlite3.connect(path) as connection:
+            connection.execute("DELETE FROM ostler_settings WHERE name = 'id'")
+
+    second = open_store(path)
+    second.close()
+
+    assert (second.id == first.id) is not lost
+    assert len(second.id) == len(first.id)
+    assert open_store(path).id == second.id
+
+
 def test_commits_wait_for_the_disk(tmp_path: Path) -> None:
     store = open_store(tmp_path / "store.db")
 
