@@ -18,6 +18,8 @@ from reconciler.lab.services import start_agent, stop_agent
 from tests.lab.apply_estate import Estate
 
 VMS = 50
+MOST_RATIO = 1.3
+"""Of the script's time."""
 ROUNDS = 3
 SIZE = "16Mi"
 
@@ -112,8 +114,8 @@ def take_turn(estate: Estate, work: Callable[[], object]) -> Turn:
     return Turn(wall, used)
 
 
-def main() -> None:
-    """Prints the table."""
+def main() -> list[str]:
+    """Prints the table; returns what is not as wanted."""
     with machine_room(2) as estate:
         vms = declare_vms(estate, 0)
         apply(estate)
@@ -136,7 +138,8 @@ def main() -> None:
         most = sorted(turns[-1].cpu.items(), key=lambda one: -one[1])[:6]
         print(f"    {', '.join(f'{program} {taken:.2f}' for program, taken in most)}")
     ratio = statistics.median(one.wall for one in ours) / statistics.median(one.wall for one in plain)
-    print(f"  ratio {ratio:.2f} (wanted: at most 1.3)")
+    print(f"  ratio {ratio:.2f} (wanted: at most {MOST_RATIO})")
+    return [f"apply takes {ratio:.2f} times as long as the script"] if ratio > MOST_RATIO else []
 
 
 if __name__ == "__main__":
