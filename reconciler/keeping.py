@@ -16,13 +16,11 @@ from reconciler.agentlink.protocol import AgentLink, AgentLinkError, Fleet
 from reconciler.asked import Listening, accept, answer_ended, answer_unplanned, has_requests, put_off
 from reconciler.beside import Beside
 from reconciler.execution.company import Going, holds_of
-from reconciler.execution.remembering import attempts_at, failed_objects, find_retries, pause_ms
 from reconciler.execution.run import Applier, Watcher
 from reconciler.loop import Estate, Turn, look_settled, plan_reports
-from reconciler.model.change import Deferred
 from reconciler.model.desired import Desired
 from reconciler.model.options import EVERYTHING, PassOptions
-from reconciler.model.quantities import format_duration
+from reconciler.pausing import Pace, Pauses
 from reconciler.store.database import StoreError
 from reconciler.store.journal import JournalError
 from reconciler.store.requests import Request
@@ -30,19 +28,6 @@ from reconciler.store.store import Store
 
 LOOKS_REST = 4
 """While plans are carried out, looking at a large estate takes no more than a fifth of the time."""
-WAIT_ALONE = ("vm/", "disk/")
-"""Prefixes of objects whose failures delay nothing but their own next attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Milliseconds. interval: between passes when nothing happens; calm: after something happened, because more
-    follows; poll: how often manifests and intents are looked for; listen: before a broken stream is opened again."""
-
-    interval_ms: int = 10_000
-    calm_ms: int = 1_000
-    poll_ms: int = 1_000
-    listen_ms: int = 5_000
 
 
 class Manifests(Protocol):
@@ -63,77 +48,10 @@ class Means:
     open_fleet: Callable[[Desired], AbstractAsyncContextManager[Fleet]]
     tell: Callable[[Turn], None]
     complain: Callable[[str], None]
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     options: PassOptions = field(default_factory=PassOptions)
     watch: Callable[[Turn], Watcher | None] = lambda _turn: None
     cpu_s: Callable[[], float] = time.process_time
-
-
-@dataclass(slots=True)
-class Pauses:
-    """What a loop waits for after failures, in the event loop's time.
-
-    A VM or disk that failed waits by itself. Whatever else went wrong holds everything but protective work, ever
-    longer: failures in a row, the manifests they happened with, and until when. blind: the store failed.
-    """
-
-    failed_at_s: dict[str, float] = field(default_factory=dict)
-    failures: int = 0
-    desired: Desired | None = None
-    until_s: float = 0.0
-    blind: bool = False
-
-    def note(self, turn: Turn | None, desired: Desired) -> None:
-        """A turn has ended; None: the store failed."""
-        now_s = asyncio.get_running_loop().time()
-        self.blind = turn is None
-        if turn is None or holds_up(turn):
-            self.failures += 1
-            self.until_s, self.desired = now_s + pause_ms(self.failures) / 1000, desired
-        elif now_s >= self.until_s or desired is not self.desired:
-            self.failures, self.until_s = 0, 0.0
-        if turn is not None and turn.outcome is not None:
-            self.failed_at_s |= dict.fromkeys(failed_objects(turn.done.plan, turn.outcome), now_s)
-
-    def failed_ms(self) -> dict[str, int]:
-        """How long ago objects failed."""
-        now_s = asyncio.get_running_loop().time()
-        return {name: round((now_s - at_s) * 1000) for name, at_s in self.failed_at_s.items()}
-
-    def hold(self, desired: Desired) -> Deferred | None:
-        """What holds all but protective work now; new manifests end it."""
-        left_ms = self._held_ms()
-        if left_ms <= 0 or desired is not self.desired:
-            return None
-        return Deferred(
-            desired.data_center.meta.id,
-            "the last pass failed; until the next one only VMs that failed are started again",
-            f"it comes, in {format_duration(left_ms)}",
-        )
-
-    def due_ms(self, means: Means, desired: Desired) -> int:
-        """How long until the next turn, if nothing happens before."""
-        pace = means.pace
-        if self.blind:
-            return max(pause_ms(self.failures), pace.calm_ms)
-        with suppress(StoreError):
-            retries = find_retries(attempts_at(means.store, desired), self.failed_ms()).values()
-            soonest = [one.left_ms for one in retries] + [one for one in (self._held_ms(),) if one > 0]
-            return max(pace.calm_ms, min([pace.interval_ms, *soonest]))
-        return pace.interval_ms
-
-    def _held_ms(self) -> int:
-        return round((self.until_s - asyncio.get_running_loop().time()) * 1000)
-
-
-def holds_up(turn: Turn) -> bool:
-    """Whether what went wrong in a turn lets everything wait: its plan was refused or stopped, or it was no VM's or
-    disk's own matter."""
-    if turn.objections or turn.outcome is None:
-        return bool(turn.objections)
-    wrong = failed_objects(turn.done.plan, turn.outcome)
-    stopped = bool(turn.outcome.refused or turn.outcome.interrupted)
-    return stopped or any(not name.startswith(WAIT_ALONE) for name in wrong)
 
 
 class Keeper:
@@ -294,7 +212,7 @@ class Keeper:
         """Until the next turn is due, or something happens. Without a store only new manifests and intents shorten
         the wait: nothing can be done."""
         pace, passed_ms = self._means.pace, 0
-        due_ms = self._pauses.due_ms(self._means, desired)
+        due_ms = self._pauses.due_ms(self._means.store, pace, desired)
         while passed_ms < due_ms and not self._stopping:
             step_ms = min(pace.poll_ms, due_ms - passed_ms)
             if self._pauses.blind:

@@ -24,10 +24,11 @@ from reconciler.cli.statuses import Status
 from reconciler.cli.stopping import signals
 from reconciler.cli.turns import TurnLog
 from reconciler.execution.run import Applier
-from reconciler.keeping import Keeper, Means, Pace
+from reconciler.keeping import Keeper, Means
 from reconciler.loop import Turn
 from reconciler.model.options import PassOptions
 from reconciler.model.quantities import QuantityError, parse_duration
+from reconciler.pausing import Pace
 from reconciler.store.database import StoreHeldError
 from reconciler.store.store import Store
 

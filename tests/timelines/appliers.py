@@ -13,13 +13,14 @@ from typing import Any
 from nodeagent.wire.orders import Progress
 from reconciler.agentlink.protocol import AgentLinkError, Fleet
 from reconciler.execution.run import Applier
-from reconciler.keeping import Keeper, Means, Pace
+from reconciler.keeping import Keeper, Means
 from reconciler.loop import Estate, Turn, carry_out, look_settled
 from reconciler.model.desired import Desired
 from reconciler.model.outcome import StepOutcome, StepState
 from reconciler.model.plan import Plan
 from reconciler.model.reports import HostOffProof, StorageReport
 from reconciler.observing.proofs import find_open_runs
+from reconciler.pausing import Pace
 from reconciler.planfile.text import headline
 from reconciler.simulation.link import SimulatedLink
 from reconciler.simulation.world import World

@@ -18,9 +18,10 @@ from reconciler.cli.sources import Center, WatchedManifests
 from reconciler.cli.turns import TurnLog
 from reconciler.execution.remembering import pause_ms
 from reconciler.execution.run import Applier
-from reconciler.keeping import Keeper, Means, Pace
+from reconciler.keeping import Keeper, Means
 from reconciler.model.change import Deferred
 from reconciler.model.plan import Plan
+from reconciler.pausing import Pace
 from reconciler.pki.authority import DIGEST_KEY_FILE
 from reconciler.simulation.clock import run_in_virtual_time
 from reconciler.simulation.link import link_fleet
