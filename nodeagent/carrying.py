@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from nodeagent.drivers.libvirt_errors import NotAnsweringError
 from nodeagent.host import Host
 from nodeagent.openorder import OpenOrder
 from nodeagent.operations.contract import OperationError
@@ -14,6 +15,7 @@ from nodeagent.wire.orders import OrderResult
 
 PATIENCE_S = 30.0
 LOOK_AGAIN_S = 0.5
+_LATE = "what was asked of the guest may still take effect"
 _LOOK = "observe this object; revoke the order to settle it"
 
 _log = logging.getLogger(__name__)
@@ -37,6 +39,8 @@ def _act(host: Host, opened: OpenOrder) -> OrderResult:
         )
     try:
         outputs = operation.run(host, opened.arguments, control)
+    except NotAnsweringError as error:
+        return OrderResult(key, "unknown", f"{error.summary}; {_LATE}", error.action)
     except OperationError as error:
         return OrderResult(key, "failed" if error.settled else "unknown", error.summary, error.action)
     try:

@@ -42,7 +42,13 @@ class HypervisorUnreachableError(DriverError):
 
 
 class NotAnsweringError(DriverError):
-    """A call took longer than its limit; it may still take effect."""
+    """A guest's QEMU does not answer libvirt: this call, or one before it, took longer than its limit.
+
+    Never settled: what was sent to the guest may still take effect.
+    """
+
+    def __init__(self, summary: str, action: str = "") -> None:
+        super().__init__(summary, action, settled=False)
 
 
 def is_link_failure(error: libvirt.libvirtError) -> bool:

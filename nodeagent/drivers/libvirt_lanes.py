@@ -119,7 +119,7 @@ class Lanes:
         """Do `work(connection)` and give its result.
 
         guest: a further call for a guest whose last one hangs is refused at once. Raises DriverError;
-        NotAnsweringError when the limit passed.
+        NotAnsweringError when the limit passed, or that of an earlier call.
         """
         if guest and self._stuck.get(guest):
             raise NotAnsweringError(f"cannot {what}: the guest's QEMU does not answer", ACTION_BUSY)
@@ -129,7 +129,7 @@ class Lanes:
         except TimeoutError:
             self._remember_stuck(guest, future)
             raise NotAnsweringError(
-                f"cannot {what}: no answer from libvirt within {limit_ms} ms", ACTION_BUSY, settled=False
+                f"cannot {what}: no answer from libvirt within {limit_ms} ms", ACTION_BUSY
             ) from None
         except libvirt.libvirtError as error:
             raise translate(error, what) from error

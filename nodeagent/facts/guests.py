@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 
+from nodeagent.clock import boottime_ms
 from nodeagent.drivers.libvirt import Hypervisor
 from nodeagent.drivers.libvirt_values import GuestEvent, GuestRow
 from nodeagent.errors import DriverError
@@ -40,7 +41,7 @@ class GuestsSeen:
 class Guests:
     """Looks at the guests again and again, and parses only what changed.
 
-    networks: logical network by bridge, asked at each look. clock: monotonic seconds.
+    networks: logical network by bridge, asked at each look. clock: monotonic seconds. boottime: of the agent, in ms.
     """
 
     def __init__(
@@ -49,15 +50,18 @@ class Guests:
         exits: Exits,
         networks: Callable[[], Mapping[str, str]] = dict,
         clock: Callable[[], float] = time.monotonic,
+        boottime: Callable[[], int] = boottime_ms,
     ) -> None:
         self._hypervisor = hypervisor
         self._exits = exits
         self._networks = networks
         self._clock = clock
+        self._boottime = boottime
         self._lock = Lock()
         self._readings: dict[str, tuple[str, Mapping[str, str], GuestReading | None]] = {}
         self._capacities: dict[str, tuple[tuple[str, int], ...]] = {}
         self._balloons: dict[str, Balloon] = {}
+        self._hanging: dict[str, int] = {}
         self._resized: set[str] = set()
         hypervisor.listen(exits.hear)
         hypervisor.listen(self._hear)
@@ -107,6 +111,10 @@ class Guests:
         running = {row.uuid: row for row in rows if row.running}
         self._readings = {vm: kept for vm, kept in self._readings.items() if vm in running}
         self._balloons = {vm: kept for vm, kept in self._balloons.items() if vm in running}
+        now_ms = self._boottime()
+        self._hanging = {
+            vm: self._hanging.get(vm, now_ms) for vm, row in running.items() if row.state == "unknown"
+        }
         resized, self._resized = self._resized, set()
         unchanged = running.keys() - resized
         self._capacities = {vm: kept for vm, kept in self._capacities.items() if vm in unchanged}
@@ -133,6 +141,7 @@ class Guests:
             persistent=row.persistent,
             autostart=row.autostart,
             pause_reason=row.pause_reason,
+            hangs_since_ms=self._hanging.get(row.uuid),
         )
         if reading is None:
             return facts

@@ -6,7 +6,7 @@ Shared by the operations on VMs.
 from collections.abc import Callable
 from dataclasses import replace
 
-from nodeagent.drivers.libvirt_errors import GuestNotFoundError
+from nodeagent.drivers.libvirt_errors import GuestNotFoundError, NotAnsweringError
 from nodeagent.guestxml.metadata import GuestMetadata, metadata_xml
 from nodeagent.guestxml.place import GuestXmlError
 from nodeagent.guestxml.reading import GuestReading, read_guest
@@ -48,8 +48,18 @@ def is_gone(host: Host, vm: str) -> bool:
 
 
 def wait_gone(host: Host, vm: str, limit_ms: int, cancelled: Callable[[], bool]) -> bool:
-    """Whether the guest is gone within limit_ms, both to libvirt and to the kernel."""
-    return host.hypervisor.wait_until(lambda: is_gone(host, vm), limit_ms, cancelled)
+    """Whether the guest is gone within limit_ms, both to libvirt and to the kernel. Raises OperationError.
+
+    While its QEMU does not answer it is not gone: libvirt may still hold a call to one that was just destroyed.
+    """
+
+    def gone() -> bool:
+        try:
+            return is_gone(host, vm)
+        except NotAnsweringError:
+            return False
+
+    return host.hypervisor.wait_until(gone, limit_ms, cancelled)
 
 
 def relabel(host: Host, vm: str, change: Callable[[GuestMetadata], GuestMetadata]) -> None:

@@ -1,6 +1,5 @@
 """set-vm-memory and set-vm-cpus: what a running guest has of each, up to what it was started with."""
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -67,8 +66,11 @@ def _give_up(host: Host, wanted: SetVmMemory, before: int, ending: Ending) -> Op
     """What became of the balloon. It gets its former target back: a guest that has nothing to spare would be squeezed
     on and on, until it kills processes of its own."""
     now = read_living(host, wanted.vm).memory_bytes
-    with suppress(DriverError):
+    try:
         host.hypervisor.set_memory(wanted.vm, before)
+    except DriverError as error:
+        if not error.settled:
+            return error
     why = f"it has not moved for {BALLOON_STALL_MS // 1000} s" if ending == "stalled" else "its time is over"
     least = f", or declare at least {-(-now // MIB)}Mi" if wanted.current_bytes < now < before else ""
     return OperationError(

@@ -6,6 +6,7 @@ Used by stop-vm and reboot-vm.
 from typing import Literal
 
 from nodeagent.drivers.command import never
+from nodeagent.drivers.libvirt_errors import NotAnsweringError
 from nodeagent.host import Host
 from nodeagent.operations.contract import Control, OperationError
 from nodeagent.operations.vm_living import wait_gone
@@ -35,7 +36,7 @@ def stop_guest(
     persistent = host.hypervisor.is_running(vm) and host.hypervisor.is_persistent(vm)
     if mode == "destroy":
         _destroy(host, vm)
-    elif not _press_until_gone(host, vm, timeout_ms, control):
+    elif not _press_until_gone(host, vm, timeout_ms, control, insist=then_destroy):
         if not then_destroy:
             raise OperationError(
                 f"guest {vm} did not shut down within {timeout_ms // 1000} s",
@@ -55,12 +56,16 @@ def _destroy(host: Host, vm: str) -> None:
         )
 
 
-def _press_until_gone(host: Host, vm: str, timeout_ms: int, control: Control) -> bool:
-    """Whether the guest shut down within its time."""
+def _press_until_gone(host: Host, vm: str, timeout_ms: int, control: Control, *, insist: bool) -> bool:
+    """Whether the guest shut down within its time. insist: one that hangs is waited for as well; else that is an error."""
     waited = 0
     while waited < timeout_ms:
-        if host.hypervisor.is_running(vm):
-            _press(host, vm)
+        try:
+            if host.hypervisor.is_running(vm):
+                _press(host, vm)
+        except NotAnsweringError:
+            if not insist:
+                raise
         control.report(Progress(f"asked the guest to shut down, {waited // 1000} s ago at first"))
         part = min(PRESS_AGAIN_MS, timeout_ms - waited)
         if wait_gone(host, vm, part, control.cancelled):

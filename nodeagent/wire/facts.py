@@ -59,6 +59,7 @@ class GuestFacts:
 
     applied_secrets: HMAC by secret reference of what was last applied. persistent: libvirt would keep it after a stop.
     gaps: what the domain has and `config` cannot express; an adoption would lose it at the next start.
+    hangs_since_ms: for state unknown, the reading of the agent's boot-time clock when that was first seen.
     """
 
     uuid: Uuid
@@ -77,6 +78,7 @@ class GuestFacts:
     applied_secrets: tuple[tuple[str, str], ...] = ()
     migration: MigrationFacts | None = None
     gaps: tuple[Text, ...] = ()
+    hangs_since_ms: Milliseconds | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ class SimulatedGuest:
     gaps: tuple[str, ...] = ()
     applied_secrets: tuple[tuple[str, str], ...] = ()
     pause_reason: str = ""
+    hangs_since_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -239,4 +240,5 @@ def _guest_facts(guest: SimulatedGuest) -> GuestFacts:
         gaps=guest.gaps,
         applied_secrets=guest.applied_secrets,
         pause_reason=guest.pause_reason,
+        hangs_since_ms=guest.hangs_since_ms,
     )

@@ -151,6 +151,12 @@ def _halt(stage: Stage, _desired: Desired, vm: str) -> None:
     guest.state, guest.pause_reason = "paused", "io-error"
 
 
+def _hang(stage: Stage, _desired: Desired, vm: str) -> None:
+    """The guest's QEMU does not answer any more."""
+    _, guest = stage.find_guest(vm)
+    guest.state, guest.hangs_since_ms = "unknown", stage.world.now_ms
+
+
 def _empty_master(stage: Stage, _desired: Desired) -> None:
     """The storage with the records was lost, and somebody made the domain anew. Copies are left on other domains."""
     stage.world.lose_master()
@@ -329,6 +335,7 @@ EVENTS: dict[str, Callable[..., None]] = {
     "unreadable": _unreadable,
     "fill": _fill,
     "halt": _halt,
+    "hang": _hang,
     "bridge": _bridge,
     "unplug-bridge": _unplug_bridge,
     "stranger": _stranger,

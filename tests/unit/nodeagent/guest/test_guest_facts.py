@@ -87,6 +87,20 @@ def test_a_guest_that_hangs_is_reported_with_what_is_known(hypervisor, guests):
     assert (facts.state, facts.config) == ("unknown", PLAIN)
 
 
+def test_a_guest_that_hangs_tells_since_when_until_it_answers_again(hypervisor, tmp_path):
+    now_ms = [5_000]
+    exits = Exits.load(tmp_path / "exits", BOOT, tmp_path)
+    guests = Guests(hypervisor, exits, boottime=lambda: now_ms[0])
+    hypervisor.create(VM, write_domain(PLAIN, place_for()))
+
+    def look(at_ms, state):
+        now_ms[0], hypervisor.domains[VM].state = at_ms, state
+        return guests.collect().guests[0].hangs_since_ms
+
+    assert [look(5_000, "running"), look(6_000, "unknown"), look(9_000, "unknown")] == [None, 6_000, 6_000]
+    assert [look(10_000, "running"), look(12_000, "unknown")] == [None, 12_000]
+
+
 def test_domains_that_do_not_run_are_no_guests_but_their_autostart_is_told(hypervisor, guests, monkeypatch):
     row = GuestRow(VM, "old", running=False, state="shutting-down", persistent=True, autostart=True)
     monkeypatch.setattr(hypervisor, "list_guests", lambda: (row,))

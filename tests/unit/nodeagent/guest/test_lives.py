@@ -49,7 +49,7 @@ def test_a_refused_start_closes_its_run(bench):
 
 @pytest.mark.parametrize(
     "error",
-    [NotAnsweringError("no answer", settled=False), HypervisorUnreachableError("link broke", settled=False)],
+    [NotAnsweringError("no answer"), HypervisorUnreachableError("link broke", settled=False)],
 )
 def test_a_start_whose_end_nobody_knows_leaves_its_run_open(bench, error):
     bench.define(CONFIG)

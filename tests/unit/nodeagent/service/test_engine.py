@@ -6,6 +6,7 @@ import pytest
 from enginebench import BOOT, HOST, VM, Bench, encode, until
 
 from nodeagent.admission import LookError
+from nodeagent.drivers.libvirt_errors import NotAnsweringError
 from nodeagent.errors import RefusedError
 from nodeagent.operations.contract import OperationError
 from nodeagent.wire.arguments import ResumeVm, SetMaintenance, StartVm
@@ -334,6 +335,14 @@ def test_an_operation_that_cannot_tell_its_outcome_leaves_it_unknown(bench):
     bench.world.error = OperationError("libvirt did not answer", settled=False)
 
     assert bench.engine.submit(bench.order()).state == "unknown"
+
+
+def test_a_guest_that_did_not_answer_may_still_do_what_it_was_asked(bench):
+    bench.world.error = NotAnsweringError("cannot shut down guest x", "look at it")
+    result = bench.engine.submit(bench.order())
+
+    assert (result.state, result.action) == ("unknown", "look at it")
+    assert "may still take effect" in result.summary
 
 
 def test_an_error_that_nobody_foresaw_is_logged_and_unknown(bench, caplog):
