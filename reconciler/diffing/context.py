@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from nodeagent.wire.facts import HostState
 from reconciler.diffing.abilities import Abilities
-from reconciler.diffing.records import MacLedger
+from reconciler.diffing.macs import MacLedger
 from reconciler.model.change import Blocked, Change, Deferred, Drift, Effect, FieldChange, Identities
 from reconciler.model.desired import Desired, StorageDomain
 from reconciler.model.observed import HostObservation, Observed
@@ -17,7 +17,7 @@ Finding = Change | Blocked | Deferred | Drift
 
 @dataclass(frozen=True, slots=True)
 class DiffContext:
-    """Inputs of one diff. macs is the one ledger that grows while new addresses are assigned, in id order.
+    """Inputs of one diff. macs: who has which address; the one ledger that grows while new ones are assigned, in id order.
 
     bridges: by network, the bridge's name that holds in this plan. unusable: ids of disks that no guest can be given now.
     domains: the declared storage domains by uuid. names: ids of the declared VMs by uuid. asked: VMs of which a person asks something in this pass.

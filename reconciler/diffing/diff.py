@@ -10,8 +10,9 @@ from reconciler.diffing.context import DiffContext, Finding, find_having, find_w
 from reconciler.diffing.hostids import assign_host_ids
 from reconciler.diffing.hosts import diff_host
 from reconciler.diffing.lostmaster import block_emptied_master
+from reconciler.diffing.macs import MacLedger, mac_holders
 from reconciler.diffing.purges import diff_purges, diff_remains
-from reconciler.diffing.records import MacLedger, disk_record, used_macs
+from reconciler.diffing.records import disk_record
 from reconciler.diffing.removals import block_mass_removal, diff_vanished, find_vanished
 from reconciler.diffing.sharing import withhold_shared
 from reconciler.diffing.storage import diff_disk, diff_pool, diff_storage_domain
@@ -82,7 +83,7 @@ def _context_of(
         observed,
         identities,
         placement,
-        macs=MacLedger(lambda: used_macs(desired, observed)),
+        macs=MacLedger(lambda: mac_holders(desired, observed)),
         master=master_of(desired, observed),
         workers=find_workers(desired, observed),
         bridges=bridges,

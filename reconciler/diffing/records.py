@@ -1,52 +1,18 @@
 """What is decided once about a VM or disk and kept in its record: addresses, machine type, CPU model, consent."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
 from typing import Any, TypeVar
 
 from nodeagent.wire.records import DiskRecord, VmRecord
-from reconciler.diffing.abilities import Abilities, UndecidedError, cpu_model_of, machine_of
+from reconciler.diffing.abilities import Abilities, cpu_model_of, machine_of
+from reconciler.diffing.macs import MacLedger
 from reconciler.model.change import Identities
 from reconciler.model.desired import Desired, Disk, VirtualMachine
-from reconciler.model.identity import disk_volume_uuid, mac_candidates
-from reconciler.model.observed import DiskObservation, Observed, VmObservation
+from reconciler.model.identity import disk_volume_uuid
+from reconciler.model.observed import DiskObservation, VmObservation
 
-MAC_ATTEMPTS = 64
 Record = TypeVar("Record", VmRecord, DiskRecord)
-
-
-class MacLedger:
-    """MAC addresses in use in the data center; grows while one pass assigns new ones.
-
-    find_used is called at the first assignment: most passes assign none.
-    """
-
-    def __init__(self, find_used: Callable[[], set[str]]) -> None:
-        self._find_used = find_used
-        self._used: set[str] | None = None
-
-    def assign(self, vm: str, nic: str, prefix: str) -> str:
-        """The first free candidate of this card. Raises UndecidedError if the first 64 are all taken."""
-        if self._used is None:
-            self._used = self._find_used()
-        for mac in islice(mac_candidates(vm, nic, prefix), MAC_ATTEMPTS):
-            if mac not in self._used:
-                self._used.add(mac)
-                return mac
-        raise UndecidedError(f"no free MAC address with prefix {prefix}; choose another macPrefix")
-
-
-def used_macs(desired: Desired, observed: Observed) -> set[str]:
-    """Every address that a record holds, a guest shows or a manifest declares."""
-    used: set[str] = set()
-    for seen in observed.vms.values():
-        if seen.record is not None and not seen.record.removed:
-            used.update(seen.record.macs.values())
-        for one in seen.guests:
-            used.update(one.facts.macs)
-    used.update(nic.mac for vm in desired.vms.values() for nic in vm.nics if nic.mac)
-    return used
 
 
 def vm_record(

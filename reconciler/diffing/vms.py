@@ -9,6 +9,7 @@ from reconciler.diffing.abilities import UndecidedError
 from reconciler.diffing.context import DiffContext, Finding
 from reconciler.diffing.doubts import find_doubt
 from reconciler.diffing.guests import expected_guest
+from reconciler.diffing.macs import objection_to_macs, objection_to_twin
 from reconciler.diffing.power import last_exit, power_of
 from reconciler.diffing.records import vm_record
 from reconciler.diffing.recovery import find_delay, protect, recovers
@@ -55,6 +56,9 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
     except UndecidedError as error:
         advice = "bring a host of the cluster back, or name the value in the manifest"
         return VmDiff((Blocked(vm.meta.id, str(error), advice),))
+    taken = objection_to_macs(context, vm, seen, record)
+    if taken is not None:
+        return VmDiff((taken,))
     record = _with_ended_intents(record, seen)
     run = record.run.number if record.run else 0
     running = seen is not None and seen.presence is Presence.RUNNING
@@ -163,7 +167,7 @@ def _power(
     power, why = wanted
     if seen is None or seen.presence is not Presence.RUNNING:
         if power is Power.RUN:
-            yield _start(context, vm, seen, why)
+            yield objection_to_twin(context, vm, guest) or _start(context, vm, seen, why)
     elif power is Power.STOP:
         yield objection_to_power(context, vm, seen) or Change(vm.meta.id, Verb.STOP, (why,), host=seen.host)
     else:

@@ -6,7 +6,7 @@ import pytest
 
 from nodeagent.wire.facts import HostCapabilities
 from reconciler.diffing.abilities import UndecidedError
-from reconciler.diffing.records import MAC_ATTEMPTS, MacLedger
+from reconciler.diffing.macs import MAC_ATTEMPTS, MacLedger
 from reconciler.model.identity import mac_candidates
 from tests.laws.estates import EstateSpec, HostSpec, VmSpec, build, reseal
 from tests.laws.worlds import OPTIONS
@@ -19,18 +19,20 @@ PREFIX = "56:6f:1a"
 def test_a_card_gets_the_first_address_that_is_free():
     first, second, *_ = (mac for mac, _ in zip(mac_candidates(VM, "eth0", PREFIX), range(3), strict=False))
 
-    assert MacLedger(set).assign(VM, "eth0", PREFIX) == first
-    assert MacLedger(lambda: {first}).assign(VM, "eth0", PREFIX) == second
+    assert MacLedger(dict).assign(VM, "eth0", PREFIX) == first
+    assert MacLedger(lambda: {first: []}).assign(VM, "eth0", PREFIX) == second
 
 
 def test_no_address_is_given_twice_in_one_pass():
-    ledger = MacLedger(set)
+    ledger = MacLedger(dict)
 
     assert len({ledger.assign(VM, "eth0", PREFIX) for _ in range(8)}) == 8
 
 
 def test_a_full_prefix_is_told():
-    taken = {mac for mac, _ in zip(mac_candidates(VM, "eth0", PREFIX), range(MAC_ATTEMPTS), strict=False)}
+    taken: dict = {
+        mac: [] for mac, _ in zip(mac_candidates(VM, "eth0", PREFIX), range(MAC_ATTEMPTS), strict=False)
+    }
 
     with pytest.raises(UndecidedError, match="choose another macPrefix"):
         MacLedger(lambda: taken).assign(VM, "eth0", PREFIX)
