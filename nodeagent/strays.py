@@ -41,6 +41,7 @@ class Judgement:
 
 
 KEEP = Judgement("keep")
+SECOND_LIFE = "its record named only other hosts, so this was a second life of the VM"
 EXPLANATIONS: dict[Verdict, str] = {
     "keep": "nothing to do",
     "destroy": "destroyed, because its record names only other hosts",
@@ -176,7 +177,8 @@ class Strays:
             return
         LOG.warning("VM %s, run %d: %s", vm, judgement.run, EXPLANATIONS[judgement.verdict])
         if judgement.verdict == "destroy":
-            self._host.hypervisor.destroy(vm)
+            with self._host.exits.destroying(vm, SECOND_LIFE):
+                self._host.hypervisor.destroy(vm)
             return
         records = open_record(self._host, master, vm)
         run = records.record.run

@@ -17,7 +17,13 @@ from reconciler.execution.admission import Fresh, Objection, refuse_plan
 from reconciler.execution.leases import Leases
 from reconciler.execution.locks import locked_by_journal, locked_by_orders, locked_by_results
 from reconciler.execution.orders import digest_secrets
-from reconciler.execution.remembering import MOST_FAILURES, attempts_at, find_retries, remember_outcome
+from reconciler.execution.remembering import (
+    MOST_FAILURES,
+    attempts_at,
+    find_retries,
+    remember_deeds,
+    remember_outcome,
+)
 from reconciler.execution.renewals import with_certificates
 from reconciler.execution.run import Applier, PlanRun, Site, Ticket, Watcher
 from reconciler.execution.settling import Settlement, hosts_to_ask, settle, settle_orders, settle_steps
@@ -199,6 +205,7 @@ async def look_settled(estate: Estate, previous: Turn | None = None) -> Turn:
         done = plan_reports(estate, gathered.reports, done)
     seen = {one.ledger_id: one.generation for one in _states(gathered.reports).values()}
     estate.store.journal.forget_results(center.uuid, seen)
+    remember_deeds(estate.store, done)
     return Turn(gathered, done, (*settled, *more))
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import chain
 
 from nodeagent.wire.records import Intent
+from reconciler.diffing.deeds import find_deeds
 from reconciler.diffing.diff import diff_data_center
 from reconciler.diffing.hanging import find_hanging_guests
 from reconciler.diffing.holding import find_failing_restarts, hold_back, hold_everything, leave_to_signer
@@ -77,6 +78,7 @@ def run_pass(
         *find_low_space(desired, known),
         *find_halted_guests(desired, known),
         *find_hanging_guests(known),
+        *find_deeds(known),
         *find_wrong_clocks(desired, known),
         *find_restorable(known, identities),
         *find_uncompared_secrets(desired, known, identities, options.secret_digests),

@@ -79,6 +79,7 @@ def assemble_state(collectors: Collectors) -> HostState:
         nics=nic_names(links),
         storage=collectors.storage(),
         exits=host.exits.pending(),
+        deeds=host.exits.deeds(),
         orders=orders,
         kinds=collectors.identity.kinds,
         checks=(*collectors.faults, *fault, *_guest_faults(seen), *collectors.checks.findings),

@@ -7,17 +7,18 @@ close a run, and `strays` once the record has it, make an exit forgotten.
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from nodeagent.clock import boottime_ms
+from nodeagent.clock import boottime_ms, wallclock_ms
 from nodeagent.drivers.libvirt_values import GuestEvent
 from nodeagent.durable import replace_file, sync_directory
 from nodeagent.errors import DriverError
 from nodeagent.wire.codec import ContractError, decode_strict, encode
-from nodeagent.wire.facts import ExitFacts
+from nodeagent.wire.facts import DeedFacts, ExitFacts
 from nodeagent.wire.records import ExitReason
 from nodeagent.wire.types import Count, Milliseconds, Uuid
 
@@ -25,6 +26,8 @@ LOG = logging.getLogger(__name__)
 
 LIBVIRT_LOGS = Path("/var/log/libvirt/qemu")
 LOG_TAIL_BYTES = 256 * 1024
+TELL_MS = 3_600_000
+"""How long it is told that the agent destroyed a guest by itself."""
 REASONS: dict[str, ExitReason] = {
     "shutdown": "shutdown",
     "destroyed": "destroyed",
@@ -69,6 +72,7 @@ class Exits:
         self._exits: dict[str, ExitFacts] = {}
         self._since: dict[str, float] = {}
         self._heard: dict[str, ExitReason] = {}
+        self._deeds: dict[str, DeedFacts] = {}
 
     @classmethod
     def load(
@@ -96,6 +100,9 @@ class Exits:
             elif path.suffix == ".exit":
                 exit_ = decode_strict(path.read_bytes(), ExitFacts)
                 self._exits[exit_.vm] = exit_
+            elif path.suffix == ".deed":
+                deed = decode_strict(path.read_bytes(), DeedFacts)
+                self._deeds[deed.vm] = deed
         except ContractError as error:
             LOG.warning("%s is damaged and is ignored: %s", path, error)
 
@@ -137,6 +144,34 @@ class Exits:
         with self._lock:
             return tuple(self._exits[vm] for vm in sorted(self._exits))
 
+    @contextmanager
+    def destroying(self, vm: str, reason: str) -> Iterator[None]:
+        """Keep that the agent destroys a guest by itself in the block, and why; nothing is kept where the block fails."""
+        with self._lock:
+            life = self._lives.get(vm)
+            deed = DeedFacts(vm, life.run if life is not None else 0, reason, wallclock_ms())
+            self._deeds[vm] = deed
+            try:
+                replace_file(self._path(vm, "deed"), encode(deed))
+            except DriverError as error:
+                LOG.warning("%s", error)  # the guest must not live on for that
+        try:
+            yield
+        except DriverError:
+            with self._lock:
+                self._drop(vm, "deed")
+                self._deeds.pop(vm, None)
+            raise
+
+    def deeds(self) -> tuple[DeedFacts, ...]:
+        """Guests that the agent destroyed by itself within the last hour, the last one of each VM, by VM."""
+        with self._lock:
+            now_ms = wallclock_ms()
+            for vm in [vm for vm, deed in self._deeds.items() if now_ms - deed.wallclock_ms >= TELL_MS]:
+                self._drop(vm, "deed")
+                del self._deeds[vm]
+            return tuple(self._deeds[vm] for vm in sorted(self._deeds))
+
     def forget(self, vm: str, run: int) -> None:
         """The record has the end of this run, or it goes on elsewhere: drop what is kept of it and of earlier ones."""
         with self._lock:
@@ -174,7 +209,10 @@ class Exits:
         if life.boot_id == self._boot_id:
             now = self._clock()
             ran_ms = now - life.began_ms if life.began_ms is not None else None
-            exit_ = ExitFacts(life.vm, life.run, self._reason(life.vm), ran_ms, now, self._boot_id)
+            reason, deed = self._reason(life.vm), self._deeds.get(life.vm)
+            ours = deed is not None and deed.run == life.run and reason == "destroyed"
+            detail = deed.reason if deed is not None and ours else ""
+            exit_ = ExitFacts(life.vm, life.run, reason, ran_ms, now, self._boot_id, detail)
         else:
             exit_ = ExitFacts(life.vm, life.run, "host-lost")
         reason = exit_.reason

@@ -110,7 +110,7 @@ class ExitFacts:
     """An exit that the record does not hold yet; the agent keeps it until it does.
 
     ran_ms: how long the guest ran on this host. ended_ms: reading of the boot-time clock of `boot_id` when its end was
-    noticed. None where nobody was there to see.
+    noticed. None where nobody was there to see. detail: why the agent itself ended it, if it did.
     """
 
     vm: Uuid
@@ -119,6 +119,17 @@ class ExitFacts:
     ran_ms: Milliseconds | None = None
     ended_ms: Milliseconds | None = None
     boot_id: Uuid | None = None
+    detail: Text = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeedFacts:
+    """A guest that the agent destroyed by itself, told for an hour. run: the one that it lived; wall clock of the host."""
+
+    vm: Uuid
+    run: Count
+    reason: Text
+    wallclock_ms: Milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +207,7 @@ class HostState:
     certificate: CertificateFacts | None = None
     kept: tuple[Uuid, ...] = ()
     set_aside: tuple[Uuid, ...] = ()
+    deeds: tuple[DeedFacts, ...] = ()
     format: Format = CURRENT
 
 

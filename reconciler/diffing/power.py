@@ -47,6 +47,17 @@ def last_exit(run: Run | None, seen: VmObservation | None) -> str | None:
     return "unknown"
 
 
+def describe_exit(run: Run | None, seen: VmObservation | None) -> str:
+    """How the record's last run ended, in words; with the reason where its agent ended it by itself."""
+    exit_ = seen.exit if seen is not None else None
+    own = exit_ is not None and exit_.detail and run is not None and exit_.run == run.number
+    return (
+        f"{last_exit(run, seen)} by its host's agent: {exit_.detail}"
+        if own and exit_
+        else str(last_exit(run, seen))
+    )
+
+
 def _after_exit(run: Run | None, seen: VmObservation | None) -> tuple[Power, Reason]:
     """RestartOnFailure for a VM that does not run."""
     if run is None:

@@ -10,7 +10,7 @@ from reconciler.diffing.context import DiffContext, Finding
 from reconciler.diffing.doubts import find_doubt
 from reconciler.diffing.guests import expected_guest
 from reconciler.diffing.macs import objection_to_macs, objection_to_twin
-from reconciler.diffing.power import last_exit, power_of
+from reconciler.diffing.power import describe_exit, last_exit, power_of
 from reconciler.diffing.records import vm_record
 from reconciler.diffing.recovery import find_delay, protect, recovers
 from reconciler.diffing.running import diff_running, dropped, objection_to_files, objection_to_power
@@ -131,7 +131,11 @@ def _exit(vm: VirtualMachine, seen: VmObservation | None) -> tuple[Finding, ...]
         return ()
     reason = str(last_exit(run, seen))
     return (
-        Drift(vm.meta.id, "it does not run although its last run is open", f"it ended: {reason}"),
+        Drift(
+            vm.meta.id,
+            "it does not run although its last run is open",
+            f"it ended: {describe_exit(run, seen)}",
+        ),
         Change(vm.meta.id, Verb.RECORD_EXIT, (Reason("exit-not-recorded", reason),)),
     )
 

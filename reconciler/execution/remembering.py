@@ -4,11 +4,14 @@ The loop calls it after every apply, and before it plans.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
+from reconciler.diffing.deeds import describe_deed, list_deeds
 from reconciler.model.desired import Desired
 from reconciler.model.options import TIRELESS, Retry
 from reconciler.model.outcome import ApplyOutcome, StepOutcome, StepState
 from reconciler.model.plan import Plan, Step
+from reconciler.pipeline import Pass
 from reconciler.planning.basis import all_metas
 from reconciler.store.memories import Attempt
 from reconciler.store.store import Store
@@ -17,6 +20,8 @@ MOST_FAILURES = 5
 """Failing passes in a row after which an object is given up, or an alert is raised where that must not be."""
 FIRST_PAUSE_MS = 5_000
 LONGEST_PAUSE_MS = 300_000
+MOST_KNOWN = 1000
+"""An object has fewer events than this within the hour in which agents tell what they did."""
 WRONG = (StepState.FAILED, StepState.UNKNOWN)
 
 
@@ -74,6 +79,17 @@ def remember_outcome(store: Store, desired: Desired, plan: Plan, outcome: ApplyO
         if ends and all(one is not None and one.state is StepState.SUCCEEDED for one in ends):
             store.attempts.forget(center, name)
     store.history.add_all(events, center)
+
+
+def remember_deeds(store: Store, done: Pass) -> None:
+    """Keeps what agents did to guests by themselves, each deed once. Raises StoreError."""
+    center = done.desired.data_center.uuid
+    for host, name, deed in list_deeds(done.observed):
+        at = datetime.fromtimestamp(deed.wallclock_ms / 1000, UTC)
+        message = f"{describe_deed(host, deed)} (at {at:%Y-%m-%d %H:%M:%S} UTC by its clock)"
+        known = store.history.latest(name, MOST_KNOWN, center)
+        if all(one.message != message for one in known):
+            store.history.add(name, "DestroyedByAgent", message, center)
 
 
 def never_given_up(name: str, steps: tuple[Step, ...]) -> bool:

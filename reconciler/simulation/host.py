@@ -6,6 +6,7 @@ from uuid import UUID, uuid5
 from nodeagent.wire.arguments import ARGUMENTS
 from nodeagent.wire.facts import (
     CertificateFacts,
+    DeedFacts,
     ExitFacts,
     GuestFacts,
     HostCapabilities,
@@ -99,6 +100,7 @@ class SimulatedHost:
     certificate: CertificateFacts | None = None
     kept: set[str] = field(default_factory=set)
     set_aside: set[str] = field(default_factory=set)
+    deeds: dict[str, DeedFacts] = field(default_factory=dict)
 
     @property
     def boot_id(self) -> str:
@@ -192,6 +194,7 @@ class SimulatedHost:
             nics=self.nics,
             storage=storage_facts,
             exits=tuple(self.exits[key] for key in sorted(self.exits)),
+            deeds=tuple(self.deeds[key] for key in sorted(self.deeds)),
             orders=self._orders(),
             kinds=tuple(sorted(ARGUMENTS)),
             certificate=self.certificate,

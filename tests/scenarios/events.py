@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID, uuid5
 
-from nodeagent.wire.facts import CertificateFacts, ExitFacts, NetworkFacts, OrderFacts
+from nodeagent.wire.facts import CertificateFacts, DeedFacts, ExitFacts, NetworkFacts, OrderFacts
 from nodeagent.wire.guest import CpuConfig, GuestConfig, KernelBoot, MemoryConfig
 from nodeagent.wire.records import Intent, Run, RunHost, VolumeFacts
 from reconciler.model.desired import Desired
@@ -17,6 +17,7 @@ from reconciler.simulation.storage import SimulatedStorage
 from tests.scenarios.manifests import CaseError
 from tests.scenarios.stage import Stage
 
+SECOND_LIFE = "its record named only other hosts, so this was a second life of the VM"
 YEAR_MS = 365 * 86_400_000
 MADE_UP = UUID("00000000-0000-4000-8000-000000000000")
 
@@ -155,6 +156,15 @@ def _hang(stage: Stage, _desired: Desired, vm: str) -> None:
     """The guest's QEMU does not answer any more."""
     _, guest = stage.find_guest(vm)
     guest.state, guest.hangs_since_ms = "unknown", stage.world.now_ms
+
+
+def _destroy_second_life(stage: Stage, _desired: Desired, vm: str) -> None:
+    """The agent of its host takes the guest for a second life, and destroys it."""
+    host, guest = stage.find_guest(vm)
+    uuid = guest.config.uuid
+    host.lose_guest(uuid, "destroyed")
+    host.exits[uuid] = replace(host.exits[uuid], detail=SECOND_LIFE)
+    host.deeds[uuid] = DeedFacts(uuid, guest.config.run, SECOND_LIFE, 1_000)
 
 
 def _empty_master(stage: Stage, _desired: Desired) -> None:
@@ -336,6 +346,7 @@ EVENTS: dict[str, Callable[..., None]] = {
     "fill": _fill,
     "halt": _halt,
     "hang": _hang,
+    "destroy-second-life": _destroy_second_life,
     "bridge": _bridge,
     "unplug-bridge": _unplug_bridge,
     "stranger": _stranger,

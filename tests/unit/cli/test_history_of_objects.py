@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from nodeagent.wire.facts import DeedFacts
 from reconciler.model.outcome import StepOutcome, StepState
 from reconciler.store.journal import BegunStep
 from reconciler.store.store import Store, open_store
@@ -107,3 +108,17 @@ def test_the_history_of_an_older_store_is_kept(applied: Desk) -> None:
 
     assert kinds.count("StartVm") == 1
     assert applied("pause", "vm/web-1").status == 0
+
+
+def test_a_guest_that_an_agent_destroyed_by_itself_is_told_once(applied: Desk) -> None:
+    host = next(one for one in applied.world.hosts.values() if one.guests)
+    vm = next(iter(host.guests))
+    host.deeds[vm] = DeedFacts(vm, 1, "a second life", 90_061_000)
+
+    assert "(run 1) by itself: a second life" in applied("plan", "-f").out
+    for _apply in range(2):
+        applied("apply", "-f", "--yes")
+
+    told = [one["detail"] for one in events(applied) if one["what"] == "DestroyedByAgent"]
+    assert len(told) == 1
+    assert told[0].endswith("a second life (at 1970-01-02 01:01:01 UTC by its clock)")

@@ -1,13 +1,15 @@
 """An exit is kept durably, with its reason, from when it is noticed until the record has it."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nodeagent.drivers.libvirt_values import GuestEvent
+from nodeagent.errors import DriverError
 from nodeagent.facts.exits import Exits, read_logged_reason
-from nodeagent.wire.facts import ExitFacts
+from nodeagent.wire.facts import DeedFacts, ExitFacts
 
 VM = "5f0c1c9e-65a4-5c1c-9b7c-0d2a54c1b6a1"
 BOOT = "0e3f7a52-1f5a-4c39-8a8f-0a4f3d1f7c11"
@@ -147,3 +149,43 @@ def test_a_damaged_file_is_passed_over(tmp_path):
     (tmp_path / "exits" / "broken.exit").write_bytes(b"{")
 
     assert load(tmp_path).pending() == ()
+
+
+def test_a_guest_that_the_agent_destroys_by_itself_is_told_for_an_hour(tmp_path, monkeypatch):
+    now_ms = [1_000]
+    monkeypatch.setattr("nodeagent.facts.exits.wallclock_ms", lambda: now_ms[0])
+    exits = load(tmp_path)
+    look(exits, {VM: 3})
+    with exits.destroying(VM, "a second life"):
+        exits.hear(GuestEvent("stopped", VM, "destroyed"))
+    look(exits, {})
+
+    told = DeedFacts(VM, 3, "a second life", 1_000)
+    assert exits.pending() == (replace(ended(3, "destroyed"), detail="a second life"),)
+    assert exits.deeds() == load(tmp_path).deeds() == (told,)
+
+    now_ms[0] += 3_600_000
+    assert exits.deeds() == load(tmp_path).deeds() == ()
+
+
+def test_nothing_is_told_of_a_guest_that_could_not_be_destroyed(tmp_path):
+    exits = load(tmp_path)
+    look(exits, {VM: 3})
+    with pytest.raises(DriverError), exits.destroying(VM, "a second life"):
+        raise DriverError("no answer")
+
+    assert exits.deeds() == load(tmp_path).deeds() == ()
+
+
+def test_a_guest_is_destroyed_also_where_that_cannot_be_kept(tmp_path, monkeypatch):
+    exits, done = load(tmp_path), []
+    look(exits, {VM: 3})
+    monkeypatch.setattr("nodeagent.facts.exits.replace_file", _full)
+    with exits.destroying(VM, "a second life"):
+        done.append(VM)
+
+    assert [one.vm for one in exits.deeds()] == done == [VM]
+
+
+def _full(*_arguments):
+    raise DriverError("no space left")

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from nodeagent.strays import is_settled, judge_absence, judge_guest
+from nodeagent.facts.guests import Guests
+from nodeagent.operations.vm_places import open_record
+from nodeagent.strays import SECOND_LIFE, Strays, is_settled, judge_absence, judge_guest
+from nodeagent.wire.arguments import StartVm
 from nodeagent.wire.facts import ExitFacts, GuestFacts
 from nodeagent.wire.records import Run, RunHost, VmRecord
-from tests.unit.nodeagent.guest.samples import DATA_CENTER, VM, guest
+from tests.unit.nodeagent.guest.samples import DATA_CENTER, MASTER, VM, guest
 
 HERE, THERE = "aaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-000000000002"
 BOOT = "bbbbbbbb-0000-4000-8000-000000000001"
@@ -80,3 +83,19 @@ def test_an_exit_is_settled_once_its_run_is_closed_or_overtaken():
     assert not is_settled(exit_, record(4, HERE, closed="shutdown"))
     assert is_settled(exit_, record(5, HERE, closed="shutdown"))
     assert is_settled(exit_, record(6, THERE))
+
+
+def test_a_second_life_that_is_destroyed_is_told_with_the_reason(bench):
+    bench.define(guest())
+    bench.run(StartVm(MASTER, guest()))
+    record, there = open_record(bench.host, MASTER, VM), RunHost(THERE, BOOT)
+    record.claim(2, (RunHost(HERE, BOOT), there), "another/order")
+    record.settle(2, (there,))
+    guests = Guests(bench.hypervisor, bench.host.exits)
+
+    Strays(bench.host, guests).look(lambda: None)
+    guests.collect()
+
+    assert bench.hypervisor.domains == {}
+    assert [(one.vm, one.run, one.reason) for one in bench.host.exits.deeds()] == [(VM, 1, SECOND_LIFE)]
+    assert [(one.reason, one.detail) for one in bench.host.exits.pending()] == [("destroyed", SECOND_LIFE)]
