@@ -104,7 +104,7 @@ def answer_ended(store: Store, turn: Turn, requests: Iterable[Request]) -> None:
 
 class Listening:
     """Watches a plan for those who asked: an intent is taken as soon as it stands in its VM's record, and done as soon
-    as the last step of its VM is, however long the plan goes on."""
+    as the last step of its VM is, however long the plan goes on. One that waits outlives that the plan moves its VM."""
 
     def __init__(self, store: Store, turn: Turn, other: Watcher | None) -> None:
         self._store = store
@@ -113,9 +113,15 @@ class Listening:
         steps = [step for step in turn.done.plan.steps if step.object in self._asked]
         self._vms = {step.id: step.object for step in steps}
         self._left = {name: {step.id for step in steps if step.object == name} for name in self._asked}
+        self._center = turn.done.desired.data_center.uuid
+        self._moves = {step.id: step for step in turn.done.plan.steps if step.kind == "migrate-vm"}
 
     def step_changed(self, outcome: StepOutcome, progress: Progress | None) -> None:
         """A step changed; a store that fails is found out by the plan's own steps."""
+        move = self._moves.get(outcome.step)
+        if move is not None and outcome.state is StepState.SUCCEEDED:
+            with suppress(StoreError):
+                self._store.requests.follow_move(self._center, move.object, move.args["run"])
         vm = self._vms.get(outcome.step)
         if vm is not None and progress is None and outcome.state is StepState.SUCCEEDED:
             self._succeeded(vm, outcome.step)

@@ -171,7 +171,7 @@ async def _do(order: Order, store: Store, applier: Applier, *, held: bool) -> in
         intent = make_intent(asked)
         estate = replace(estate, options=replace(estate.options, intents={order.vm.meta.id: intent}))
         fresh = plan_reports(estate, before.reports)
-        plan = _plan_for(order, before, fresh)
+        plan = _plan_for(order, before, fresh, held=held)
         show_plan_text(plan)
         if not held:
             agree(f"Ask the running loop to {order.action} {order.vm.meta.id}?", yes=order.yes)
@@ -200,18 +200,30 @@ async def _look(estate: Estate, *, held: bool) -> Pass:
     return turn.done
 
 
-def _plan_for(order: Order, before: Pass, fresh: Pass) -> Plan:
-    """The part of the plan that is about this VM. Ends the command, with nothing written, if the intent cannot be met."""
+def _plan_for(order: Order, before: Pass, fresh: Pass, *, held: bool) -> Plan:
+    """The part of the plan that is about this VM. Ends the command, with nothing written, if the intent cannot be met; what
+    only waits is left to the process that holds the store, if one does."""
     name = order.vm.meta.id
     plan = narrow_plan(order.desired, fresh.observed, fresh.plan, {name})
     known = set(before.plan.blocked)
     new = [one for one in plan.blocked if one not in known]
     written = f"{name}#update-record"
     if new or all(step.id != written for step in plan.steps):
+        waits = not new and _waits(name, plan)
+        if waits and not held:
+            return plan
         lines = [f"blocked: {blocked_line(one)}" for one in (new or plan.blocked)]
         lines += [f"deferred: {deferred_line(one)}" for one in plan.deferred]
-        raise CommandError("\n".join([*lines, "nothing was done"]), Status.BLOCKED)
+        again = f"; ask again after that, or leave it to `ostler run`, which waits for it" if waits else ""
+        raise CommandError("\n".join([*lines, f"nothing was done{again}"]), Status.BLOCKED)
     return plan if order.wait else keep_steps(order.desired, fresh.observed, plan, {written})
+
+
+def _waits(name: str, plan: Plan) -> bool:
+    """Whether time alone is in the way of what is asked of a VM."""
+    return any(one.object == name for one in plan.deferred) and all(
+        one.object != name for one in plan.blocked
+    )
 
 
 def _ending(order: Order) -> str:
@@ -247,6 +259,8 @@ async def _hand_over(order: Order, store: Store, intent: Intent) -> int:
         if found.detail and found.detail != told and found.state == "waiting":
             told = found.detail
             typer.echo(f"it waits: {told}", err=True)
+            if not order.wait:
+                break
         if found.state != state and found.state == "taken":
             typer.echo("the running loop has taken it up", err=True)
         state = found.state

@@ -4,7 +4,7 @@ While `ostler run` holds the store, `ostler vm` leaves its intent here, and the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sqlalchemy import ColumnElement, select
@@ -64,6 +64,15 @@ class Requests:
         with self._database.writing() as connection:
             mine = REQUESTS.c.intent == intent
             connection.execute(REQUESTS.update().where(mine).values(state=state, detail=detail))
+
+    def follow_move(self, data_center: str, vm: str, run: int) -> None:
+        """Intents of a VM (id) in a data center (uuid) that wait count on after it was moved; `run`: its new one."""
+        for one in self.open(data_center):
+            if one.vm == vm and one.state == "waiting" and one.intent.run == run - 1:
+                body = encode(replace(one.intent, run=run)).decode()
+                with self._database.writing() as connection:
+                    mine = REQUESTS.c.intent == one.intent.id
+                    connection.execute(REQUESTS.update().where(mine).values(body=body))
 
     def find(self, intent: str) -> Request | None:
         """An intent by its id."""

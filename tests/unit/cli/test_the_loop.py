@@ -214,6 +214,37 @@ def test_an_intent_about_a_vm_of_a_plan_under_way_waits_for_it_and_is_told(appli
     assert applied.where("vm/web-1") is not None
 
 
+@pytest.mark.parametrize("run", [1, 2], ids=["made before the move", "made while it moves"])
+def test_a_stop_that_waits_for_a_move_is_done_after_it(applied: Desk, run: int) -> None:
+    applied.faults.slow["migrate-vm"] = 3
+    here = str(applied.where("vm/web-1"))
+    name = here.removeprefix("host/")
+    applied.change(f"{name}.yaml", "spec: {", "spec: {maintenance: true, ")
+    loop, stop = Loop(applied), Intent("11111111-1111-4111-8111-111111111111", "stop", run=run)
+
+    def asked() -> Request:
+        found = loop.store.requests.find(stop.id)
+        assert found is not None
+        return found
+
+    loop.until(
+        lambda: _moves(applied),
+        lambda: loop.store.requests.leave(CENTER, "vm/web-1", stop) or True,
+        lambda: (asked().state, bool(asked().detail)) == ("waiting", True),
+        lambda: asked().state in ("done", "refused"),
+    )
+
+    assert (asked().state, asked().detail) == ("done", "")
+    assert applied.where("vm/web-1") is None
+
+
+def _moves(desk: Desk) -> bool:
+    """Whether the guest arrives somewhere just now."""
+    return any(
+        guest.state == "incoming" for host in desk.world.hosts.values() for guest in host.guests.values()
+    )
+
+
 def test_an_intent_hears_that_it_is_done_while_its_plan_goes_on(applied: Desk) -> None:
     applied.faults.slow["start-vm"] = 100
     applied.declare("two.yaml", TWO)

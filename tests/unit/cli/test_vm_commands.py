@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from nodeagent.wire.orders import OrderResult
+from reconciler.simulation.host import LedgerEntry
 from reconciler.simulation.storage import SimulatedStorage
 from tests.unit.cli.conftest import Desk
 
@@ -262,3 +264,45 @@ def test_the_running_loop_is_handed_the_intent_and_its_answer_is_shown(
 
     assert (result.status, "the guest does not react" in result.err) == (4, True)
     assert [one.host for one in left] == ["host/h2"]  # type: ignore[attr-defined]  # the one that was shown
+
+
+def begin_order(desk: Desk) -> None:
+    """An order about vm/web-1 is being carried out that this store knows nothing of."""
+    host = desk.world.hosts[str(desk.where("vm/web-1"))]
+    former = next(one.order for one in host.ledger.values() if one.order and one.order.object == "vm/web-1")
+    key = "another/vm/web-1#migrate"
+    host.ledger[key] = LedgerEntry(replace(former, key=key), OrderResult(key, "running"))
+    host.changed()
+
+
+def test_what_only_waits_is_handed_to_the_running_loop(
+    applied: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_order(applied)
+    store, answers = applied.store(), [("waiting", "order is running"), ("done", "")]
+
+    def answer(_delay: float) -> object:
+        for one in store.requests.open("58cfb470-02f3-03d7-0386-0000000003bc"):
+            store.requests.answer(one.intent.id, *answers.pop(0))
+        return sleep(_delay)
+
+    sleep = asyncio.sleep
+    monkeypatch.setattr("reconciler.cli.vm.asyncio.sleep", answer)
+    with store.exclusive("ostler run"):
+        result = applied("vm", "stop", "web-1", "-f", "--yes")
+    store.close()
+
+    assert result.status == 0, result
+    assert "deferred" in result.out
+    assert "it waits: order is running" in result.err
+
+
+def test_without_a_loop_what_only_waits_is_refused_and_says_what_to_do(applied: Desk) -> None:
+    begin_order(applied)
+
+    result = applied("vm", "stop", "web-1", "-f", "--yes")
+
+    assert result.status == 3
+    assert "is running on host/" in result.err
+    assert "ask again after that, or leave it to `ostler run`" in result.err
+    assert not record(applied).intents
