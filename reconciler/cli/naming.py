@@ -33,7 +33,8 @@ def find_id(wanted: str, shown: Mapping[str, str], kind: str = "") -> str | None
     """The id of the object that is meant, None if there is none. Ends the command if it may be several.
 
     shown: the objects that it may be, by id, with the names shown to people. kind: the prefix of ids (`vm`) that goes
-    without saying, if one does. An id is always meant as such.
+    without saying, if one does. An id is always meant as such; a bare name that is none in the default namespace may be
+    that of an object in another one.
     """
     if wanted in shown:
         return wanted
@@ -47,6 +48,8 @@ def find_id(wanted: str, shown: Mapping[str, str], kind: str = "") -> str | None
         for start, word in words
         if name.startswith(start) and (name == f"{start}{word}" or (text == word and _is_chosen(name, text)))
     ]
+    if not found and kind and not slash:
+        found = [name for name in shown if name.startswith(f"{kind}/") and name_of(name) == wanted]
     if len(set(found)) > 1:
         raise CommandError(f"{wanted} may be {' or '.join(dict.fromkeys(found))}; give the id")
     return found[0] if found else None

@@ -214,7 +214,7 @@ def _plan_for(order: Order, before: Pass, fresh: Pass, *, held: bool) -> Plan:
             return plan
         lines = [f"blocked: {blocked_line(one)}" for one in (new or plan.blocked)]
         lines += [f"deferred: {deferred_line(one)}" for one in plan.deferred]
-        again = f"; ask again after that, or leave it to `ostler run`, which waits for it" if waits else ""
+        again = "; ask again after that, or leave it to `ostler run`, which waits for it" if waits else ""
         raise CommandError("\n".join([*lines, f"nothing was done{again}"]), Status.BLOCKED)
     return plan if order.wait else keep_steps(order.desired, fresh.observed, plan, {written})
 

@@ -66,3 +66,19 @@ def test_hosts_and_data_centers_go_by_their_names_too(desk: Desk) -> None:
     assert desk("plan", "-f", "--data-center", "Farm").status == 1
     desk.change("center.yaml", "spec: {", "spec: {name: Farm, ")
     assert desk("plan", "-f", "--data-center", "Farm").status == 2
+
+
+def test_a_name_in_another_namespace_will_do_while_it_is_clear(desk: Desk) -> None:
+    desk.declare("a.yaml", OTHER.format(metadata="db, namespace: team-a", shown="one"))
+
+    assert desk("get", "vms", "db", "-f", "-o", "name").out == "vm/team-a/db\n"
+    desk("apply", "-f", "--yes")
+    assert "vm/team-a/db runs" in desk("vm", "start", "db", "-f", "--yes").err
+    assert desk("get", "vms", "vm/db", "-f").status == 1
+
+    desk.declare("b.yaml", OTHER.format(metadata="db, namespace: team-b", shown="two"))
+    unclear = desk("vm", "stop", "db", "-f", "--yes")
+    assert (unclear.status, unclear.err) == (1, "db may be vm/team-a/db or vm/team-b/db; give the id\n")
+
+    desk.declare("c.yaml", OTHER.format(metadata="db, namespace: default", shown="three"))
+    assert desk("get", "vms", "db", "-f", "-o", "name").out == "vm/db\n"
