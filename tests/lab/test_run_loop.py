@@ -56,3 +56,26 @@ def test_the_loop_repairs_drift_and_follows_manifests(estate: Estate) -> None:
         estate.write()
         wait_for(lambda: not runs(estate, vm) or None, "it to be stopped")
     estate.assert_settled()
+
+
+def test_a_loop_that_is_killed_with_two_plans_under_way_leaves_nothing_half_done(estate: Estate) -> None:
+    deaf = estate.declare_vm("deaf", disk=None, cmdline="ostler.ignore_power=1", shutdownTimeout="20s")
+    estate.apply()
+    estate.report(deaf)
+    estate.change(deaf, runPolicy="Stopped")
+    process = estate.start_ostler("run", "-f", str(estate.write()), "--interval", "1s")
+    home = estate.home_of(deaf)
+    wait_for(lambda: f"(stop-vm of {deaf})" in estate.agent_log(home), "the loop to stop the deaf guest")
+    second = estate.declare_vm("second")
+    estate.write()
+    wait_for(
+        lambda: any(f" of {second})" in estate.agent_log(host.name) for host in estate.lab.hosts),
+        "its second plan",
+    )
+    process.kill()
+    finish(process, (-9,))
+
+    with keeping(estate):
+        wait_for(lambda: runs(estate, second) and not runs(estate, deaf), "both plans' ends")
+    estate.assert_settled()
+    assert len(estate.homes(second)) == 1
