@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.comparing import find_differences, with_policy
 from reconciler.cli.failures import CommandError
 from reconciler.cli.loading import load_data_center
 from reconciler.cli.naming import find_id, shown_names
@@ -19,7 +20,7 @@ from reconciler.diffing.fields import IDENTITY, TABLE, rules_for
 from reconciler.model.change import Alert, Blocked, Deferred
 from reconciler.model.placement import Explanation, HostVerdict
 from reconciler.model.plan import Plan, Step
-from reconciler.pipeline import Pass
+from reconciler.pipeline import Pass, run_pass
 from reconciler.placement.explain import explain_vm
 from reconciler.planfile.text import alert_line, blocked_line, deferred_line
 
@@ -54,6 +55,15 @@ def explain(
     file: Annotated[list[str] | None, typer.Option("--file", "-f", help="Manifests.")] = None,
     data_center: DataCenterOption = None,
     observed: Annotated[str | None, typer.Option("--observed", help="Explain offline.")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy", help="As if the cluster had this scheduling policy; of a cluster: what differs."
+        ),
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help="Of a VM: this host alone; exits 3 if it may not run there.")
+    ] = None,
     output: FormatOption = Format.TEXT,
 ) -> int:
     """Say why: a VM's placement host by host, an object's or step's part in the plan, a field's effect. Exits 1 if there
@@ -65,8 +75,16 @@ def explain(
             "name an object and its manifests (ostler explain vm/web-1 -f PATH), or --field NAME"
         )
     desired, _ = load_data_center(file, data_center)
+    identifier = find_id(identifier, shown_names(desired)) or identifier
     done = make_pass(desired, observed)
+    if policy is not None:
+        other = _pass_with(done, identifier, policy)
+        if identifier in desired.clusters:
+            return _show_differences(done, other, identifier, policy, output)
+        done = other
     part = _find_part(done, identifier)
+    if on is not None:
+        return _show_host(part, on, output)
     if output is Format.JSON:
         print_json(part)
         return Status.DONE
@@ -74,6 +92,42 @@ def explain(
         _show_placement(part.placement)
     _show_part(part, {one.uuid: name for name, one in done.desired.hosts.items()})
     return Status.DONE
+
+
+def _pass_with(done: Pass, identifier: str, policy: str) -> Pass:
+    """The same pass with another policy for a cluster, or for the cluster of a VM."""
+    vm = done.desired.vms.get(identifier)
+    cluster = vm.cluster if vm is not None else identifier
+    if cluster not in done.desired.clusters:
+        raise typer.BadParameter("a policy is for a VM or a cluster", param_hint="--policy")
+    return run_pass(with_policy(done.desired, cluster, policy), done.reports)
+
+
+def _show_differences(done: Pass, other: Pass, cluster: str, policy: str, output: Format) -> int:
+    """VMs that another policy would place elsewhere."""
+    found = list(find_differences(done, other, cluster))
+    if output is Format.JSON:
+        print_json(found)
+    elif not found:
+        typer.echo(f"{cluster}: policy {policy} places every VM where it is placed now")
+    else:
+        rows = [(one.vm, one.now or "nowhere", one.then or "nowhere") for one in found]
+        print_rows(rows, ("vm", "now", f"with {policy}"), ListFormat.TABLE)
+    return Status.DONE
+
+
+def _show_host(part: Part, on: str, output: Format) -> int:
+    """What speaks for and against one host for a VM. Exits 3 if a filter drops it."""
+    verdicts = part.placement.verdicts if part.placement is not None else ()
+    verdict = next((one for one in verdicts if one.host in (on, f"host/{on}")), None)
+    if verdict is None:
+        known = [one.host for one in verdicts]
+        raise CommandError(f"{on} is no host of its cluster; {did_you_mean(on, known, ', '.join(known))}")
+    if output is Format.JSON:
+        print_json(verdict)
+    else:
+        print_rows([_verdict_row(verdict)], ("host", "verdict", "details"), ListFormat.TABLE)
+    return Status.DONE if verdict.filter is None else Status.BLOCKED
 
 
 def _explain_field(field: str, output: Format) -> int:

@@ -15,6 +15,7 @@ from reconciler.desired.findings import place_faults
 from reconciler.desired.limits import check_limits
 from reconciler.desired.read import Document
 from reconciler.desired.references import check_references
+from reconciler.desired.scheduling import check_policies
 from reconciler.desired.suggestions import Suggestions
 from reconciler.model.desired import (
     Cluster,
@@ -23,6 +24,7 @@ from reconciler.model.desired import (
     Disk,
     Host,
     LogicalNetwork,
+    SchedulingPolicy,
     StorageDomain,
     VirtualMachine,
 )
@@ -43,6 +45,7 @@ def build_desired(documents: Iterable[Document]) -> tuple[Mapping[str, Desired],
         check_references(estate, suggestions),
         check_limits(estate),
         check_clashes(estate),
+        check_policies(estate, suggestions),
         check_annotations(estate),
     )
     return _divide(estate), sort_problems(place_faults(faults, kept))
@@ -53,6 +56,7 @@ def _divide(estate: Estate) -> dict[str, Desired]:
     roots = {declaration.id: root for declaration, root in estate.each(DataCenter)}
     clusters, hosts = _share(estate, Cluster), _share(estate, Host)
     networks, domains = _share(estate, LogicalNetwork), _share(estate, StorageDomain)
+    policies = _share(estate, SchedulingPolicy)
     disks, vms = _share(estate, Disk), _share(estate, VirtualMachine)
     return {
         home: Desired(
@@ -61,6 +65,7 @@ def _divide(estate: Estate) -> dict[str, Desired]:
             hosts=hosts.get(home, {}),
             networks=networks.get(home, {}),
             storage_domains=domains.get(home, {}),
+            scheduling_policies=policies.get(home, {}),
             disks=disks.get(home, {}),
             vms=vms.get(home, {}),
         )

@@ -15,6 +15,11 @@ from reconciler.desired.schema.data_center import DataCenterManifest, DataCenter
 from reconciler.desired.schema.disk import DiskManifest, DiskSpec
 from reconciler.desired.schema.host import HostManifest, HostSpec
 from reconciler.desired.schema.logical_network import LogicalNetworkManifest, LogicalNetworkSpec
+from reconciler.desired.schema.scheduling_policy import (
+    ParametersSpec,
+    SchedulingPolicyManifest,
+    SchedulingPolicySpec,
+)
 from reconciler.desired.schema.storage_domain import StorageDomainManifest, StorageDomainSpec
 from reconciler.desired.schema.virtual_machine import (
     CdromSpec,
@@ -31,6 +36,7 @@ Declared = (
     model.DataCenter
     | model.LogicalNetwork
     | model.StorageDomain
+    | model.SchedulingPolicy
     | model.Cluster
     | model.Host
     | model.Disk
@@ -61,6 +67,9 @@ def convert_manifest(kind: Kind, manifest: Manifest, where: Where) -> Converted:
             declared = _convert_host(meta, spec, belongs_to)
         case DataCenterManifest(spec=spec):
             return _seal(_convert_data_center(meta, spec), None)
+        case SchedulingPolicyManifest(spec=spec):
+            belongs_to = object_id(Kind.DATA_CENTER, spec.data_center)
+            declared = _convert_policy(meta, spec)
         case ClusterManifest(spec=spec):
             belongs_to = object_id(Kind.DATA_CENTER, spec.data_center)
             declared = _convert_cluster(meta, spec)
@@ -136,7 +145,27 @@ def _convert_cluster(meta: model.Meta, spec: ClusterSpec) -> model.Cluster:
             stall_ms=limits.stall_timeout,
             seconds_per_gib=limits.seconds_per_gib,
         ),
+        scheduling_policy=object_id(Kind.SCHEDULING_POLICY, spec.scheduling_policy),
+        settings=_convert_parameters(spec.scheduling_parameters),
     )
+
+
+def _convert_policy(meta: model.Meta, spec: SchedulingPolicySpec) -> model.SchedulingPolicy:
+    return model.SchedulingPolicy(
+        meta,
+        filters=spec.filters,
+        weights=tuple(model.UnitFactor(one.unit, one.factor) for one in spec.weights),
+        balance=spec.balance.unit,
+        selector=spec.selector,
+        settings=_convert_parameters(spec.parameters),
+        description=spec.description,
+    )
+
+
+def _convert_parameters(spec: ParametersSpec) -> tuple[model.Setting, ...]:
+    """Those that are given, sorted by name."""
+    given = spec.model_dump(by_alias=True, exclude_none=True)
+    return tuple(model.Setting(name, value) for name, value in sorted(given.items()))
 
 
 def _convert_host(meta: model.Meta, spec: HostSpec, cluster: str) -> model.Host:

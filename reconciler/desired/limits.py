@@ -20,6 +20,7 @@ from reconciler.model.desired import (
     Disk,
     Host,
     LogicalNetwork,
+    SchedulingPolicy,
     StorageDomain,
     VirtualMachine,
 )
@@ -117,6 +118,11 @@ def _find_repeats(names: tuple[str, ...], path: Path, verb: str) -> Iterator[Fin
         seen.add(name)
 
 
+def _check_policy(_policy: SchedulingPolicy, _estate: Estate) -> Iterator[Finding]:
+    """Its units and parameters are for `scheduling`."""
+    return iter(())
+
+
 def _check_host(host: Host, estate: Estate) -> Iterator[Finding]:
     cluster = estate.find(host.cluster, Cluster)
     networks, nics = Counter[str](), Counter[str]()
@@ -200,6 +206,7 @@ _CHECKS: Final[dict[type[Declared], Callable[[Any, Estate], Iterator[Finding]]]]
     DataCenter: _check_data_center,
     LogicalNetwork: _check_network,
     StorageDomain: _check_storage,
+    SchedulingPolicy: _check_policy,
     Cluster: _check_cluster,
     Host: _check_host,
     Disk: _check_disk,

@@ -15,6 +15,7 @@ from reconciler.desired.schema.base import NO_ANNOTATIONS, Annotations
 from reconciler.desired.schema.scalars import MAC, RESOURCE_NAME, UUID
 from reconciler.desired.schema.virtual_machine import CpuSpec
 from reconciler.model.names import Kind, object_id
+from reconciler.model.policies import BUILT_IN
 
 _NAME: Final = re.compile(RESOURCE_NAME)
 _UUID: Final = re.compile(UUID)
@@ -23,6 +24,7 @@ _MAC: Final = re.compile(MAC)
 PARENT_FIELDS: Final[dict[Kind, tuple[str, Kind]]] = {
     Kind.LOGICAL_NETWORK: ("dataCenter", Kind.DATA_CENTER),
     Kind.STORAGE_DOMAIN: ("dataCenter", Kind.DATA_CENTER),
+    Kind.SCHEDULING_POLICY: ("dataCenter", Kind.DATA_CENTER),
     Kind.CLUSTER: ("dataCenter", Kind.DATA_CENTER),
     Kind.HOST: ("cluster", Kind.CLUSTER),
     Kind.DISK: ("storageDomain", Kind.STORAGE_DOMAIN),
@@ -32,7 +34,10 @@ PARENT_FIELDS: Final[dict[Kind, tuple[str, Kind]]] = {
 
 OTHER_FIELDS: Final[dict[Kind, tuple[tuple[Path, Kind], ...]]] = {
     Kind.STORAGE_DOMAIN: ((("spec", "host"), Kind.HOST),),
-    Kind.CLUSTER: ((("spec", "networks", "*"), Kind.LOGICAL_NETWORK),),
+    Kind.CLUSTER: (
+        (("spec", "networks", "*"), Kind.LOGICAL_NETWORK),
+        (("spec", "schedulingPolicy"), Kind.SCHEDULING_POLICY),
+    ),
     Kind.HOST: ((("spec", "networks", "*", "network"), Kind.LOGICAL_NETWORK),),
     Kind.VIRTUAL_MACHINE: (
         (("spec", "disks", "*", "disk"), Kind.DISK),
@@ -60,7 +65,8 @@ def list_raw_references(kind: Kind, value: object, namespace: str) -> Iterator[t
             yield path, object_id(target, name, namespace)
     for pattern, target in OTHER_FIELDS.get(kind, ()):
         for path, name in _names(value, pattern):
-            yield path, object_id(target, name, namespace)
+            if object_id(target, name) not in BUILT_IN:
+                yield path, object_id(target, name, namespace)
 
 
 def read_uuid(value: object) -> str | None:

@@ -157,6 +157,15 @@ TABLE: tuple[FieldRule, ...] = (
     FieldRule("cluster.memoryOvercommitPercent", LIVE, "Used by the next placement."),
     FieldRule("cluster.countThreadsAsCores", LIVE, "Used by the next placement."),
     FieldRule("cluster.migration", LIVE, "Used by the next migration."),
+    FieldRule("cluster.schedulingPolicy", LIVE, "Used by the next placement."),
+    FieldRule("cluster.schedulingParameters", LIVE, "Used by the next placement."),
+    FieldRule("sched.name", LIVE, "Shown to people."),
+    FieldRule("sched.description", LIVE, "Kept in the manifest only."),
+    FieldRule("sched.filters", LIVE, "Used by the next placement."),
+    FieldRule("sched.weights", LIVE, "Used by the next placement."),
+    FieldRule("sched.balance", LIVE, "Used by the next pass."),
+    FieldRule("sched.selector", LIVE, "Used by the next placement."),
+    FieldRule("sched.parameters", LIVE, "Used by the next placement."),
     FieldRule("dc.name", LIVE, "Shown to people."),
     FieldRule("dc.macPrefix", LIVE, "Used for addresses assigned from now on."),
     FieldRule(
@@ -171,6 +180,7 @@ _ELSEWHERE = (
 )
 IDENTITY: tuple[FieldRule, ...] = (
     FieldRule("net.dataCenter", REFUSE, _ELSEWHERE),
+    FieldRule("sched.dataCenter", REFUSE, _ELSEWHERE),
     FieldRule("sd.dataCenter", REFUSE, _ELSEWHERE),
     FieldRule("sd.role", REFUSE, "There is one role as yet: data."),
     FieldRule("cluster.dataCenter", REFUSE, _ELSEWHERE),

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Literal
 
 from nodeagent.wire.guest import DiskBus, DiskFormat, Firmware, KernelBoot, LinkState, NicModel
+from reconciler.model.scheduling import Selector
 from reconciler.problems import Where
 
 NOWHERE = Where("-", 1, 1)
@@ -76,8 +77,40 @@ class MigrationLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitFactor:
+    """A weight unit of a policy, and how much its opinion counts."""
+
+    unit: str
+    factor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A parameter's value: a whole number, in hundredths for parameters with decimals."""
+
+    parameter: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulingPolicy:
+    """How VMs of a cluster are placed: filters in order, weights with factors, one balance, parameters by name."""
+
+    meta: Meta
+    filters: tuple[str, ...] = ()
+    weights: tuple[UnitFactor, ...] = ()
+    balance: str = "None"
+    selector: Selector = "RankSelector"
+    settings: tuple[Setting, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
-    """The migration domain. cpu_model/machine None: chosen once per VM from what all its hosts can run."""
+    """The migration domain. cpu_model/machine None: chosen once per VM from what all its hosts can run.
+
+    scheduling_policy: id, of a declared policy or of one that comes with Ostler. settings: instead of the policy's.
+    """
 
     meta: Meta
     networks: tuple[str, ...] = ()
@@ -86,6 +119,8 @@ class Cluster:
     memory_overcommit_percent: int = 100
     count_threads_as_cores: bool = False
     migration: MigrationLimits = MigrationLimits()
+    scheduling_policy: str = "sched/none"
+    settings: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,3 +297,4 @@ class Desired:
     storage_domains: Mapping[str, StorageDomain] = field(default_factory=dict)
     disks: Mapping[str, Disk] = field(default_factory=dict)
     vms: Mapping[str, VirtualMachine] = field(default_factory=dict)
+    scheduling_policies: Mapping[str, SchedulingPolicy] = field(default_factory=dict)

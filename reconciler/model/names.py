@@ -14,6 +14,7 @@ class Kind(StrEnum):
     DATA_CENTER = "DataCenter"
     LOGICAL_NETWORK = "LogicalNetwork"
     STORAGE_DOMAIN = "StorageDomain"
+    SCHEDULING_POLICY = "SchedulingPolicy"
     CLUSTER = "Cluster"
     HOST = "Host"
     DISK = "Disk"
@@ -24,6 +25,7 @@ PREFIXES: dict[Kind, str] = {
     Kind.DATA_CENTER: "dc",
     Kind.LOGICAL_NETWORK: "net",
     Kind.STORAGE_DOMAIN: "sd",
+    Kind.SCHEDULING_POLICY: "sched",
     Kind.CLUSTER: "cluster",
     Kind.HOST: "host",
     Kind.DISK: "disk",

@@ -12,15 +12,20 @@ from reconciler.model.desired import (
     Disk,
     Host,
     LogicalNetwork,
+    SchedulingPolicy,
     StorageDomain,
     VirtualMachine,
 )
+from reconciler.model.policies import BUILT_IN
 
-Declared = DataCenter | LogicalNetwork | StorageDomain | Cluster | Host | Disk | VirtualMachine
+Declared = (
+    DataCenter | LogicalNetwork | StorageDomain | SchedulingPolicy | Cluster | Host | Disk | VirtualMachine
+)
 FieldPath = tuple[str | int, ...]
 _PARENT_FIELDS: Final[dict[type, FieldPath]] = {
     LogicalNetwork: ("spec", "dataCenter"),
     StorageDomain: ("spec", "dataCenter"),
+    SchedulingPolicy: ("spec", "dataCenter"),
     Cluster: ("spec", "dataCenter"),
     Host: ("spec", "cluster"),
     Disk: ("spec", "storageDomain"),
@@ -46,6 +51,8 @@ def list_references(declared: Declared, belongs_to: str | None) -> Iterator[tupl
     elif isinstance(declared, Cluster):
         for index, network in enumerate(declared.networks):
             yield ("spec", "networks", index), network
+        if declared.scheduling_policy not in BUILT_IN:
+            yield ("spec", "schedulingPolicy"), declared.scheduling_policy
     elif isinstance(declared, Host):
         for index, attachment in enumerate(declared.networks):
             yield ("spec", "networks", index, "network"), attachment.network

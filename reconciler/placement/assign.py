@@ -12,7 +12,7 @@ from reconciler.model.observed import Observed, Presence, VmObservation
 from reconciler.model.placement import ASKED, Assignment, Claim, Outcome, Placement, turn_of
 from reconciler.placement.claims import promised_bytes, standing_claims
 from reconciler.placement.demand import VmDemand, demand_of, growth_of
-from reconciler.placement.policies import NONE
+from reconciler.placement.policies import Policy, cluster_policy
 from reconciler.placement.selection import dropped_by, select_host
 from reconciler.placement.table import HostTable, build_table
 
@@ -105,19 +105,23 @@ def _place(
     homeless: Iterable[Homeless],
 ) -> dict[str, Assignment]:
     """Room for those that grow where they are, then hosts for the others, each in its turn. used: bytes by host."""
-    tables: dict[str, HostTable] = {}
+    grounds: dict[str, tuple[Policy, HostTable]] = {}
 
-    def table_of(vm: VirtualMachine) -> HostTable:
-        if vm.cluster not in tables:
-            tables[vm.cluster] = build_table(desired, observed, desired.clusters[vm.cluster], used)
-        return tables[vm.cluster]
+    def ground_of(vm: VirtualMachine) -> tuple[Policy, HostTable]:
+        if vm.cluster not in grounds:
+            cluster = desired.clusters[vm.cluster]
+            grounds[vm.cluster] = (
+                cluster_policy(desired, cluster),
+                build_table(desired, observed, cluster, used),
+            )
+        return grounds[vm.cluster]
 
     found: dict[str, Assignment] = {}
     for vm, host, more in sorted(growing, key=lambda one: turn_of(one[0], runs=True)):
-        if not _grow(table_of(vm), host, more):
+        if not _grow(ground_of(vm)[1], host, more):
             found[vm.meta.id] = Assignment(vm.meta.id, Outcome.STAYS, host, host, dropped=(("Memory", 1),))
     for vm, why in sorted(homeless, key=lambda one: turn_of(one[0], runs=one[1] != START)):
-        found[vm.meta.id] = _assign(demand_of(desired, observed, identities, vm), table_of(vm), vm, why)
+        found[vm.meta.id] = _assign(demand_of(desired, observed, identities, vm), *ground_of(vm), vm, why)
     return found
 
 
@@ -131,7 +135,7 @@ def _grow(table: HostTable, host: str, more: int) -> bool:
     return True
 
 
-def _assign(demand: VmDemand, table: HostTable, vm: VirtualMachine, why: str) -> Assignment:
+def _assign(demand: VmDemand, policy: Policy, table: HostTable, vm: VirtualMachine, why: str) -> Assignment:
     """One VM's host; the table then counts the VM there, and no longer where it ran."""
     if demand.current is not None and vm.mobility is Mobility.PINNED:
         return Assignment(
@@ -142,10 +146,10 @@ def _assign(demand: VmDemand, table: HostTable, vm: VirtualMachine, why: str) ->
             why,
             (("Migration not allowed", len(table.ids)),),
         )
-    host = select_host(NONE, demand, table)
+    host = select_host(policy, demand, table)
     if host is None:
         return Assignment(
-            vm.meta.id, Outcome.UNPLACED, None, demand.current, why, dropped_by(NONE, demand, table)
+            vm.meta.id, Outcome.UNPLACED, None, demand.current, why, dropped_by(policy, demand, table)
         )
     table.add(demand, host)
     if (own := table.position(demand.current)) is not None:

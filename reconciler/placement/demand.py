@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nodeagent.wire.guest import GuestConfig
 from reconciler.model.capacity import footprint_after, guest_footprint, vm_footprint
 from reconciler.model.change import Identities
-from reconciler.model.desired import Desired, VirtualMachine
+from reconciler.model.desired import Desired, RunPolicy, VirtualMachine
 from reconciler.model.intents import move_intent
 from reconciler.model.observed import Observed, Presence, VmObservation
 
@@ -21,6 +21,7 @@ class VmDemand:
     bound: hosts to which its state binds it (TPM state lies on the host where it ran last), empty if none.
     away: a person asked it to leave its host; destination: for this one, if a host was named.
     memory_bytes: what it takes where it is to run; released_bytes: what it gives back where it runs now.
+    restarts: whether it is started again after a failure.
     """
 
     vm: str
@@ -35,6 +36,7 @@ class VmDemand:
     bound: frozenset[str]
     current: str | None
     released_bytes: int = 0
+    restarts: bool = False
     away: bool = False
     destination: str | None = None
 
@@ -64,6 +66,7 @@ def demand_of(desired: Desired, observed: Observed, identities: Identities, vm: 
         bound=_bound(desired, vm, seen) if vm.tpm and not running else frozenset(),
         current=seen.host if seen and running else None,
         released_bytes=taken,
+        restarts=vm.run_policy in (RunPolicy.ALWAYS, RunPolicy.RESTART_ON_FAILURE),
         away=intent is not None,
         destination=intent.host if intent else None,
     )

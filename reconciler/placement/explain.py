@@ -8,8 +8,8 @@ from reconciler.model.observed import Observed
 from reconciler.model.placement import Explanation, HostVerdict, Placement, WeightScore
 from reconciler.placement.assign import used_memory
 from reconciler.placement.demand import VmDemand, demand_of
-from reconciler.placement.policies import NONE
-from reconciler.placement.selection import ranks, surviving
+from reconciler.placement.policies import Policy, cluster_policy
+from reconciler.placement.selection import ranks, surviving, totals
 from reconciler.placement.table import HostTable, build_table
 
 
@@ -23,7 +23,8 @@ def explain_vm(
     _add_others(desired, observed, identities, placement, table, vm)
     if (own := table.position(demand.current)) is not None:
         table.remove(demand, own)
-    verdicts = [*_judge(demand, table), *_not_candidates(desired, observed, table, declared.cluster)]
+    policy = cluster_policy(desired, desired.clusters[declared.cluster])
+    verdicts = [*_judge(policy, demand, table), *_not_candidates(desired, observed, table, declared.cluster)]
     return Explanation(vm, placement.assignments.get(vm), tuple(sorted(verdicts, key=lambda one: (one.filter is not None, -one.total, one.host))))  # fmt: skip
 
 
@@ -46,28 +47,27 @@ def _add_others(
             table.remove(demand, old)
 
 
-def _judge(demand: VmDemand, table: HostTable) -> list[HostVerdict]:
+def _judge(policy: Policy, demand: VmDemand, table: HostTable) -> list[HostVerdict]:
     """Verdicts of the candidate hosts."""
-    kept = surviving(NONE, demand, table)
-    scored = [(unit.name, factor, unit.score(demand, table)) for unit, factor in NONE.weighted_units()]
+    kept = surviving(policy, demand, table)
+    scored = [(unit.name, factor, unit.score(demand, table)) for unit, factor in policy.weights]
+    total = totals(policy, demand, table, kept)
     verdicts = []
     for position, name in enumerate(table.ids):
         if not kept[position]:
-            verdicts.append(_dropped(demand, table, position, name))
+            verdicts.append(_dropped(policy, demand, table, position, name))
             continue
         weights = tuple(
             WeightScore(unit, int(scores[position]), int(ranks(scores, kept)[position]), factor)
             for unit, factor, scores in scored
         )
-        verdicts.append(
-            HostVerdict(name, weights=weights, total=sum(one.rank * one.factor for one in weights))
-        )
+        verdicts.append(HostVerdict(name, weights=weights, total=int(total[position])))
     return verdicts
 
 
-def _dropped(demand: VmDemand, table: HostTable, position: int, name: str) -> HostVerdict:
+def _dropped(policy: Policy, demand: VmDemand, table: HostTable, position: int, name: str) -> HostVerdict:
     """The first filter that dropped a host, with its reason."""
-    for unit in NONE.ordered_filters():
+    for unit in policy.filters:
         if not bool(np.asarray(unit.keep(demand, table))[position]):
             return HostVerdict(name, unit.name, unit.reason(demand, table, position))
     return HostVerdict(name, "?", "no filter drops it")

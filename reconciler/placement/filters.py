@@ -3,20 +3,25 @@
 `keep` answers for all hosts of a table at once; `reason` explains one host that `keep` dropped.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from reconciler.model.quantities import format_bytes
+from reconciler.model.scheduling import DURATION, HIGH_UTILIZATION, SWAP_USAGE
 from reconciler.placement.demand import VmDemand
-from reconciler.placement.table import LASTING_MINUTES, UNKNOWN, Booleans, HostTable
+from reconciler.placement.table import UNKNOWN, Booleans, HostTable
 
 
 class Filter(Protocol):
-    """One filter unit. mandatory ones run in every policy."""
+    """One filter unit with its parameters."""
 
-    name: str
-    mandatory: bool
+    @property
+    def name(self) -> str:
+        """As in the table of units."""
+        ...
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """True for each host that may run the VM."""
@@ -35,7 +40,6 @@ class PinToHost:
     """Only hosts that the manifest pins the VM to, or to which its TPM state binds it."""
 
     name = "PinToHost"
-    mandatory = True
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """Everywhere, unless the VM is pinned or bound."""
@@ -57,7 +61,6 @@ class Migration:
     """A VM that a person asked to move goes to the host that was named, and not to the one where it is."""
 
     name = "Migration"
-    mandatory = True
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """Everywhere, unless somebody asked."""
@@ -79,7 +82,6 @@ class CpuLevel:
     """The host can run the VM's CPU model."""
 
     name = "CPU-Level"
-    mandatory = True
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """Hosts whose libvirt calls the model usable; host models fit everywhere."""
@@ -100,7 +102,6 @@ class EmulatedMachine:
     """The host has the VM's machine type."""
 
     name = "Emulated-Machine"
-    mandatory = False
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """Hosts that list the type; families such as q35 are on every host."""
@@ -119,7 +120,6 @@ class Cpu:
     """The host has at least as many CPUs as the VM has vCPUs; over-commitment beyond that is free."""
 
     name = "CPU"
-    mandatory = False
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """By number."""
@@ -131,18 +131,19 @@ class Cpu:
         return f"not enough CPU cores: the VM has {demand.vcpus} vCPUs, the host {table.cpus[host]}"
 
 
+@dataclass(frozen=True, slots=True)
 class CpuOverloaded:
-    """Hosts over HighUtilization (80 %), and not for a moment only, take no further VM; a host without statistics does."""
+    """Hosts over HighUtilization, and not for a moment only, take no further VM; a host without statistics does."""
 
-    name = "CPUOverloaded"
-    mandatory = False
-    high_utilization_percent = 80
+    high_utilization_percent: int = 90
+    duration_minutes: int = 2
+    name: str = "CPUOverloaded"
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """By mean load per CPU, with what was just placed, once the load has lasted; the VM's own host always stays."""
         known = table.load != UNKNOWN
         over = table.load > self.high_utilization_percent * table.cpus
-        lasts = table.lasting_percent >= self.high_utilization_percent
+        lasts = table.lasting_percent(self.duration_minutes) >= self.high_utilization_percent
         kept: Booleans = ~(known & over & lasts)
         if (own := table.position(demand.current)) is not None:
             kept[own] = True
@@ -152,22 +153,37 @@ class CpuOverloaded:
         """The load."""
         share = table.load[host] // max(1, table.cpus[host])
         limit = self.high_utilization_percent
-        return f"CPU too loaded: {share} %, more than {limit} % for {LASTING_MINUTES} min"
+        return f"CPU too loaded: {share} %, more than {limit} % for {self.duration_minutes} min"
 
 
+@dataclass(frozen=True, slots=True)
 class Swap:
-    """The host does not swap (MaximumAllowedSwapUsage 0 %)."""
+    """The host does not swap more than MaximumAllowedSwapUsage."""
 
-    name = "Swap"
-    mandatory = False
+    most_percent: int = 0
+    name: str = "Swap"
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """By percent of physical memory swapped."""
-        return table.swap_used_percent <= 0
+        return table.swap_used_percent <= self.most_percent
 
     def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
         """How much it swaps."""
         return f"it is swapping: {table.swap_used_percent[host]} % of its memory"
+
+
+class ClusterInMaintenance:
+    """Only VMs that run already, or that restart by themselves after a failure."""
+
+    name = "ClusterInMaintenance"
+
+    def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
+        """All hosts or none."""
+        return np.full(len(table.ids), demand.current is not None or demand.restarts, dtype=np.bool_)
+
+    def reason(self, demand: VmDemand, table: HostTable, host: int) -> str:
+        """Who may start."""
+        return "the cluster is in maintenance: only VMs that restart after a failure start"
 
 
 class Memory:
@@ -175,7 +191,6 @@ class Memory:
     statistics, with free swap; a VM always fits where it runs."""
 
     name = "Memory"
-    mandatory = False
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """By bytes left under the cluster's over-commitment, and by bytes that nothing else has taken either."""
@@ -203,7 +218,6 @@ class Network:
     """The host has every network of the VM's cards."""
 
     name = "Network"
-    mandatory = False
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """By names."""
@@ -223,7 +237,6 @@ class Storage:
     """The host reaches every storage domain of the VM's disks; a local domain belongs to one host."""
 
     name = "Storage"
-    mandatory = True
 
     def keep(self, demand: VmDemand, table: HostTable) -> Booleans:
         """By names."""
@@ -237,9 +250,17 @@ class Storage:
         return f"storage domain out of reach: {missing}"
 
 
-FILTERS: dict[str, Filter] = {
-    unit.name: unit
-    for unit in (
-        PinToHost(), Migration(), CpuLevel(), Storage(), EmulatedMachine(), Cpu(), CpuOverloaded(), Swap(), Memory(), Network(),
-    )
-}  # fmt: skip
+FILTERS: Mapping[str, Callable[[Mapping[str, int]], Filter]] = {
+    "PinToHost": lambda _: PinToHost(),
+    "Migration": lambda _: Migration(),
+    "CPU-Level": lambda _: CpuLevel(),
+    "Storage": lambda _: Storage(),
+    "ClusterInMaintenance": lambda _: ClusterInMaintenance(),
+    "CPU": lambda _: Cpu(),
+    "CPUOverloaded": lambda values: CpuOverloaded(values.get(HIGH_UTILIZATION, 90), values.get(DURATION, 2)),
+    "Emulated-Machine": lambda _: EmulatedMachine(),
+    "Swap": lambda values: Swap(values.get(SWAP_USAGE, 0)),
+    "Memory": lambda _: Memory(),
+    "Network": lambda _: Network(),
+}
+"""How each filter is made from the values of parameters; defaults as in oVirt (facts: engine §1.3)."""

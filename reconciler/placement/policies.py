@@ -1,33 +1,36 @@
-"""Scheduling policies: filters in order, weights with factors. The files of policies/scheduling say the same for people;
-a test holds the two together."""
+"""Scheduling policies made ready: units with the values of their parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reconciler.model.desired import Cluster, Desired, SchedulingPolicy
+from reconciler.model.policies import cluster_settings, policy_of
+from reconciler.model.scheduling import MANDATORY, Selector
 from reconciler.placement.filters import FILTERS, Filter
 from reconciler.placement.weights import WEIGHTS, Weight
 
 
 @dataclass(frozen=True, slots=True)
-class SchedulingPolicy:
-    """Names of units; `weights` carry the factor of each unit's rank."""
+class Policy:
+    """Filters in order, mandatory ones first; weights with the factor of each unit's opinion."""
 
     name: str
-    filters: tuple[str, ...]
-    weights: tuple[tuple[str, int], ...]
-
-    def ordered_filters(self) -> tuple[Filter, ...]:
-        """Mandatory filters first, then the policy's own, in its order."""
-        mandatory = [unit for unit in FILTERS.values() if unit.mandatory]
-        return (*mandatory, *(FILTERS[name] for name in self.filters if not FILTERS[name].mandatory))
-
-    def weighted_units(self) -> tuple[tuple[Weight, int], ...]:
-        """Weight units with their factors."""
-        return tuple((WEIGHTS[name], factor) for name, factor in self.weights)
+    filters: tuple[Filter, ...]
+    weights: tuple[tuple[Weight, int], ...]
+    selector: Selector = "RankSelector"
 
 
-NONE = SchedulingPolicy(
-    name="none",
-    filters=("CPU", "CPUOverloaded", "Emulated-Machine", "Swap", "Memory", "Network"),
-    weights=(("OptimalForCpuEvenDistribution", 2), ("OptimalForMemoryEvenDistribution", 1)),
-)
-"""oVirt's default policy: even distribution when a VM is placed, no balancing afterwards (facts: built-in policies)."""
+def make_policy(policy: SchedulingPolicy, settings: Mapping[str, int]) -> Policy:
+    """A policy with the values of parameters by name."""
+    return Policy(
+        policy.meta.name,
+        tuple(FILTERS[name](settings) for name in (*MANDATORY, *policy.filters)),
+        tuple((WEIGHTS[one.unit](settings), one.factor) for one in policy.weights),
+        policy.selector,
+    )
+
+
+def cluster_policy(desired: Desired, cluster: Cluster) -> Policy:
+    """How VMs of a cluster are placed."""
+    policy = policy_of(desired, cluster)
+    return make_policy(policy, cluster_settings(policy, cluster.settings))

@@ -14,7 +14,7 @@ from reconciler.model.observed import Observed, Presence
 from reconciler.model.placement import Homeless, Outcome, Placement, Shortfall, turn_of
 from reconciler.placement.assign import used_memory
 from reconciler.placement.demand import VmDemand, demand_of, growth_of
-from reconciler.placement.policies import NONE
+from reconciler.placement.policies import cluster_policy
 from reconciler.placement.selection import dropped_by, select_host
 from reconciler.placement.table import UNKNOWN, build_table
 
@@ -91,14 +91,16 @@ def _without(
         name: build_table(rest, observed, desired.clusters[name], used)
         for name in {vm.cluster for vm, _ in demands}
     }
+    policies = {name: cluster_policy(desired, desired.clusters[name]) for name in tables}
     for table in tables.values():
         table.physical[:] = UNKNOWN  # it is free now, and `used` is what the plan leaves
     homeless: dict[str, list[Homeless]] = defaultdict(list)
     for vm, demand in demands:
         table = tables[vm.cluster]
-        place = select_host(NONE, demand, table)
+        policy = policies[vm.cluster]
+        place = select_host(policy, demand, table)
         if place is None:
-            homeless[vm.cluster].append(Homeless(vm.meta.id, dropped_by(NONE, demand, table)))
+            homeless[vm.cluster].append(Homeless(vm.meta.id, dropped_by(policy, demand, table)))
         else:
             table.add(demand, place)
     for cluster in sorted(homeless):

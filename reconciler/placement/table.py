@@ -19,28 +19,30 @@ from reconciler.placement.demand import VmDemand
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 UNKNOWN = -1
-LASTING_MINUTES = 2
-"""CpuOverCommitDurationMinutes: a load that was there for one minute is a spike."""
 
 
 @dataclass(slots=True)
 class HostTable:
     """Hosts in id order. free: bytes left for guests; load: percent of one CPU summed over `cpus`, -1 if not reported;
-    lasting_percent: what no minute of the last two was below; physical, swap_free: bytes of memory that are free by
-    statistics (-1 if not reported). matches: answers of `matching`."""
+    minutes: percent of the whole host, newest minute first; physical, swap_free: bytes of memory that are free by
+    statistics (-1 if not reported); guests, vcpus: how many are there. spm:
+    the host with the SPM role, by position; no host has it yet. matches: answers of `matching`."""
 
     ids: tuple[str, ...]
     cpus: Integers
     free: Integers
     load: Integers
-    lasting_percent: Integers
+    minutes: tuple[tuple[int, ...], ...]
     physical: Integers
     swap_free: Integers
     swap_used_percent: Integers
     capabilities: tuple[HostCapabilities, ...]
     networks: tuple[frozenset[str], ...]
     domains: tuple[frozenset[str], ...]
+    guests: Integers
+    vcpus: Integers
     index: Mapping[str, int] = field(default_factory=dict)
+    spm: int | None = None
     matches: dict[tuple[str, Hashable], Booleans] = field(default_factory=dict)
 
     def matching(self, wanted: tuple[str, Hashable], fits: Callable[[int], bool]) -> Booleans:
@@ -49,6 +51,10 @@ class HostTable:
             self.matches[wanted] = np.fromiter((fits(n) for n in range(len(self.ids))), dtype=np.bool_)
             self.matches[wanted].flags.writeable = False
         return self.matches[wanted]
+
+    def lasting_percent(self, duration: int) -> Integers:
+        """The least percent of the last minutes, so many; 0 where so many have not been measured yet."""
+        return _integers(min(one[:duration]) if len(one) >= duration else 0 for one in self.minutes)
 
     def position(self, host: str | None) -> int | None:
         """Where a host stands in the arrays; None for a host that is no candidate."""
@@ -61,12 +67,16 @@ class HostTable:
             self.physical[host] -= demand.memory_bytes
         if self.load[host] != UNKNOWN:
             self.load[host] += demand.load
+        self.guests[host] += 1
+        self.vcpus[host] += demand.vcpus
 
     def remove(self, demand: VmDemand, host: int) -> None:
         """Gives a leaving VM's share back, as if it had touched all of its memory."""
         self.free[host] += demand.released_bytes
         if self.physical[host] != UNKNOWN:
             self.physical[host] += demand.released_bytes
+        self.guests[host] -= 1
+        self.vcpus[host] -= demand.vcpus
 
 
 def build_table(desired: Desired, observed: Observed, cluster: Cluster, used: Mapping[str, int]) -> HostTable:
@@ -87,13 +97,15 @@ def build_table(desired: Desired, observed: Observed, cluster: Cluster, used: Ma
             for name, one in zip(ids, capabilities, strict=True)
         ),
         load=_integers(_load(one, int(count)) for (_, _, one), count in zip(hosts, cpus, strict=True)),
-        lasting_percent=_integers(_lasting(one) for _, _, one in hosts),
+        minutes=tuple(one.cpu_percent if one else () for _, _, one in hosts),
         physical=_integers(_first(one.memory_free_bytes if one else (), UNKNOWN) for _, _, one in hosts),
         swap_free=_integers(_first(one.swap_free_bytes if one else (), 0) for _, _, one in hosts),
         swap_used_percent=_integers(_swap_used(state, one) for _, state, one in hosts),
         capabilities=capabilities,
         networks=tuple(_networks(desired, host, state) for host, state, _ in hosts),
         domains=tuple(_domains(desired, host, state) for host, state, _ in hosts),
+        guests=_integers(len(state.guests) for _, state, _ in hosts),
+        vcpus=_integers(_vcpus(state) for _, state, _ in hosts),
         index={name: position for position, name in enumerate(ids)},
     )
 
@@ -125,10 +137,9 @@ def _load(statistics: HostStatistics | None, cpus: int) -> int:
     return share * cpus if share != UNKNOWN else UNKNOWN
 
 
-def _lasting(statistics: HostStatistics | None) -> int:
-    """The least percent of the last minutes; 0 where so many have not been measured yet."""
-    means = statistics.cpu_percent[:LASTING_MINUTES] if statistics else ()
-    return min(means) if len(means) == LASTING_MINUTES else 0
+def _vcpus(state: HostState) -> int:
+    """vCPUs of the guests there; one for a guest of which nothing is known."""
+    return sum(one.config.cpu.vcpus if one.config else 1 for one in state.guests)
 
 
 def _swap_used(state: HostState, statistics: HostStatistics | None) -> int:

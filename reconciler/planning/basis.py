@@ -73,6 +73,7 @@ def _groups(desired: Desired) -> dict[str, Mapping[str, Declared]]:
         "host": desired.hosts,
         "net": desired.networks,
         "sd": desired.storage_domains,
+        "sched": desired.scheduling_policies,
         "disk": desired.disks,
         "vm": desired.vms,
     }

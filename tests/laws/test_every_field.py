@@ -26,10 +26,12 @@ from reconciler.model.desired import (
     RestartPolicy,
     RunPolicy,
     SecretRef,
+    Setting,
     Vnc,
 )
 from reconciler.model.identity import host_uuid
 from reconciler.model.observed import Observed
+from reconciler.model.policies import BUILT_IN
 from tests.laws.estates import CENTER, GIB, MIB, EstateSpec, HostSpec, VmSpec, build, reseal
 from tests.laws.test_plans_are_carried_out import felt, lives, mark_lives
 from tests.laws.worlds import OPTIONS
@@ -113,6 +115,19 @@ def center(**fields: Any) -> Callable[[Desired], Desired]:
 
 def cluster(**fields: Any) -> Callable[[Desired], Desired]:
     return edit("clusters", "cluster/main", **fields)
+
+
+def policy(**fields: Any) -> Callable[[Desired], Desired]:
+    """An edit of the policy that the cluster names."""
+
+    def apply(desired: Desired) -> Desired:
+        mine = BUILT_IN["sched/evenly_distributed"]
+        named = replace(mine, meta=replace(mine.meta, id="sched/mine"))
+        whole = replace(desired, scheduling_policies={"sched/mine": reseal(named)})
+        whole = cluster(scheduling_policy="sched/mine")(whole)
+        return edit("scheduling_policies", "sched/mine", **fields)(whole)
+
+    return apply
 
 
 def host(name: str = "host/h2", **fields: Any) -> Callable[[Desired], Desired]:
@@ -203,6 +218,15 @@ EDITS: dict[tuple[str, str], Callable[[Desired], Desired]] = {
     ("cluster.memoryOvercommitPercent", "always"): cluster(memory_overcommit_percent=150),
     ("cluster.countThreadsAsCores", "always"): cluster(count_threads_as_cores=True),
     ("cluster.migration", "always"): cluster(migration=MigrationLimits(bandwidth_mib_per_s=100)),
+    ("cluster.schedulingPolicy", "always"): cluster(scheduling_policy="sched/power_saving"),
+    ("cluster.schedulingParameters", "always"): cluster(settings=(Setting("HighUtilization", 60),)),
+    ("sched.name", "always"): policy(meta=Meta("sched/mine", "other", "")),
+    ("sched.description", "always"): policy(description="other"),
+    ("sched.filters", "always"): policy(filters=("CPU",)),
+    ("sched.weights", "always"): policy(weights=()),
+    ("sched.balance", "always"): policy(balance="None"),
+    ("sched.selector", "always"): policy(selector="BasicWeighting"),
+    ("sched.parameters", "always"): policy(settings=()),
     ("dc.name", "always"): lambda desired: center(meta=replace(desired.data_center.meta, name="other"))(
         desired
     ),

@@ -6,7 +6,8 @@ from pydantic import Field, StringConstraints
 
 from reconciler.desired.schema.base import Manifest, Part
 from reconciler.desired.schema.quantities import Bandwidth, Duration, between
-from reconciler.desired.schema.scalars import DISPLAY_NAME, MachineType, PlainName, Reference
+from reconciler.desired.schema.scalars import DISPLAY_NAME, MachineType, PlainName, PolicyName, Reference
+from reconciler.desired.schema.scheduling_policy import NO_PARAMETERS, ParametersSpec
 from reconciler.model.quantities import parse_bandwidth
 
 
@@ -61,6 +62,12 @@ class ClusterSpec(Part):
 
     migration: MigrationSpec = MigrationSpec.model_validate({})
     """Limits of live migrations."""
+
+    scheduling_policy: PolicyName = "none"
+    """How VMs are placed: `none`, `evenly_distributed`, `vm_evenly_distributed`, `power_saving`, `cluster_maintenance`, or a SchedulingPolicy."""
+
+    scheduling_parameters: ParametersSpec = NO_PARAMETERS
+    """Values of parameters instead of the policy's."""
 
 
 class ClusterManifest(Manifest):

@@ -9,6 +9,7 @@ from reconciler.desired.schema.data_center import DataCenterManifest
 from reconciler.desired.schema.disk import DiskManifest
 from reconciler.desired.schema.host import HostManifest
 from reconciler.desired.schema.logical_network import LogicalNetworkManifest
+from reconciler.desired.schema.scheduling_policy import SchedulingPolicyManifest
 from reconciler.desired.schema.status import DiskStatus, HostStatus, Status, VirtualMachineStatus
 from reconciler.desired.schema.storage_domain import StorageDomainManifest
 from reconciler.desired.schema.virtual_machine import VirtualMachineManifest
@@ -56,11 +57,21 @@ KIND_SCHEMAS: Final[dict[Kind, KindSchema]] = {
         "sd",
         (_DATA_CENTER, Column("Type", ".spec.type"), Column("Path", ".spec.path", wide=True)),
     ),
+    Kind.SCHEDULING_POLICY: KindSchema(
+        SchedulingPolicyManifest,
+        "schedulingpolicies",
+        "osched",
+        (_DATA_CENTER, Column("Balance", ".spec.balance.unit")),
+    ),
     Kind.CLUSTER: KindSchema(
         ClusterManifest,
         "clusters",
         "ocl",
-        (_DATA_CENTER, Column("CPU model", ".spec.cpuModel", wide=True)),
+        (
+            _DATA_CENTER,
+            Column("Scheduling policy", ".spec.schedulingPolicy"),
+            Column("CPU model", ".spec.cpuModel", wide=True),
+        ),
     ),
     Kind.HOST: KindSchema(
         HostManifest,

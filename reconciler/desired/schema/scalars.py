@@ -23,6 +23,7 @@ PLAIN_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 DISPLAY_NAME: Final = r"^[\p{L}0-9._-]+$"
 DATA_CENTER_NAME: Final = r"^[0-9a-zA-Z_-]+$"
 ASCII_NAME: Final = r"^[0-9a-zA-Z._-]+$"
+POLICY_NAME: Final = r"^[a-z0-9]([-_.a-z0-9]*[a-z0-9])?$"
 MACHINE: Final = r"^(pc|q35|pc-(q35|i440fx)-[A-Za-z0-9._-]+)$"
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 ABSOLUTE_PATH: Final = r"^/[^\x00-\x1f\x7f]*$"
@@ -60,6 +61,10 @@ EXPECTATIONS: Final[dict[str, tuple[str, str]]] = {
     DISPLAY_NAME: ("a name", "use letters, digits, '.', '_' and '-'"),
     DATA_CENTER_NAME: ("a name of a data center", "use letters without accents, digits, '_' and '-'"),
     ASCII_NAME: ("a name", "use letters without accents, digits, '.', '_' and '-'"),
+    POLICY_NAME: (
+        "the name of a policy",
+        "write such as evenly_distributed, or the name of a SchedulingPolicy",
+    ),
     MACHINE: ("a machine type of x86", "write q35, pc, or a version of one such as pc-q35-7.2"),
     ONE_LINE: ("one line of text", "remove line breaks and control characters"),
     ABSOLUTE_PATH: ("an absolute path", "begin it with '/', without control characters"),
@@ -82,6 +87,7 @@ ResourceName = Annotated[str, StringConstraints(pattern=RESOURCE_NAME, max_lengt
 Namespace = Annotated[str, StringConstraints(pattern=NAMESPACE, max_length=63)]
 Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=140)]
 Reference = ResourceName
+PolicyName = Annotated[str, StringConstraints(pattern=POLICY_NAME, max_length=63)]
 Uuid = Annotated[str, StringConstraints(pattern=UUID, to_lower=True)]
 LinkName = Annotated[str, StringConstraints(pattern=LINK_NAME)]
 FileName = Annotated[str, StringConstraints(pattern=FILE_NAME, max_length=255)]

@@ -122,3 +122,36 @@ def test_vms_are_listed_as_they_are_with_what_is_to_be_done(applied: Desk) -> No
     assert applied("apply", "-f", "--yes").status == 0
     (vm,) = json.loads(applied("get", "vms", "-f", "-o", "json").out)
     assert (vm["memoryBytes"], vm["notes"]) == (512 << 20, "pending: vm.maxMemory")
+
+
+def test_a_policy_is_tried_before_it_is_used(desk: Desk) -> None:
+    desk.declare(
+        "web-2.yaml",
+        "apiVersion: ostler.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: web-2}\nspec: {cluster: main, memory: 512Mi}",
+    )
+
+    result = desk("explain", "cluster/main", "-f", "--policy", "power_saving")
+
+    assert result.status == 0
+    assert [line.split() for line in result.out.splitlines()][1:] == [["vm/web-2", "host/h2", "host/h1"]]
+    found = json.loads(desk("explain", "cluster/main", "-f", "--policy", "power_saving", "-o", "json").out)
+    assert found == [{"vm": "vm/web-2", "now": "host/h2", "then": "host/h1"}]
+    assert "OptimalForMemoryPowerSaving" in desk("explain", "vm/web-2", "-f", "--policy", "power_saving").out
+
+
+def test_a_policy_that_is_not_there_offers_what_was_meant(desk: Desk) -> None:
+    result = desk("explain", "cluster/main", "-f", "--policy", "power_savings")
+
+    assert result.status == 1
+    assert "did you mean power_saving?" in result.err
+
+
+def test_one_host_is_judged_and_its_refusal_is_an_exit_status(desk: Desk) -> None:
+    assert desk("explain", "vm/web-1", "-f", "--on", "host/h1").status == 0
+    desk.change("web-1.yaml", "  memory: 1Gi\n", "  memory: 1Gi\n  placement: {hosts: [h2]}\n")
+
+    result = desk("explain", "vm/web-1", "-f", "--on", "h1")
+
+    assert result.status == 3
+    assert "dropped by PinToHost" in result.out
+    assert desk("explain", "vm/web-1", "-f", "--on", "h9").status == 1

@@ -108,7 +108,8 @@ def test_names_are_those_that_kubernetes_wants(kind, crd):
     spec, names = crd["spec"], crd["spec"]["names"]
 
     assert crd["metadata"]["name"] == f"{names['plural']}.ostler.dev" == f"{names['plural']}.{spec['group']}"
-    assert names["plural"] == kind.lower() + "s"
+    singular = kind.lower()
+    assert names["plural"] == (f"{singular[:-1]}ies" if singular.endswith("y") else f"{singular}s")
     assert names["singular"] == kind.lower()
     assert names["categories"] == ["ostler"]
     assert spec["scope"] == ("Namespaced" if Kind(kind) in NAMESPACED else "Cluster")

@@ -202,7 +202,10 @@ def test_a_missing_field_is_placed_at_what_lacks_it(load_farm, thing):
     ("kind", "detail"),
     [
         ("virtualmachine", "did you mean VirtualMachine?"),
-        ("Vm", "known are DataCenter, LogicalNetwork, StorageDomain, Cluster, Host, Disk, VirtualMachine"),
+        (
+            "Vm",
+            "known are DataCenter, LogicalNetwork, StorageDomain, SchedulingPolicy, Cluster, Host, Disk, VirtualMachine",
+        ),
         ("StorageDomian", "did you mean StorageDomain?"),
     ],
 )

@@ -10,7 +10,7 @@ from reconciler.placement.table import UNKNOWN, HostTable, build_table
 from tests.laws.estates import EstateSpec, HostSpec, build
 from tests.laws.worlds import OPTIONS
 from tests.scenarios.stage import make_stage
-from tests.unit.placement.test_filters import DEMAND, GIB
+from tests.unit.placement.test_filters import DEMAND, GIB, VALUES
 
 DESIRED = build(EstateSpec((HostSpec(8),)))
 
@@ -35,7 +35,7 @@ def table_of(*, threads_count: bool = False, **statistics: object) -> HostTable:
 @pytest.mark.parametrize("threads_count", [False, True])
 def test_a_busy_host_is_busy_however_its_cpus_are_counted(threads_count):
     table = table_of(threads_count=threads_count, cpu_percent=(95, 95))
-    unit = FILTERS["CPUOverloaded"]
+    unit = FILTERS["CPUOverloaded"](VALUES)
 
     assert unit.keep(DEMAND, table).tolist() == [False]
     assert unit.reason(DEMAND, table, 0) == "CPU too loaded: 95 %, more than 80 % for 2 min"
@@ -43,7 +43,7 @@ def test_a_busy_host_is_busy_however_its_cpus_are_counted(threads_count):
 
 @pytest.mark.parametrize("means", [(95, 20), (20, 95), (95,), ()])
 def test_one_busy_minute_empties_no_list_of_candidates(means):
-    assert FILTERS["CPUOverloaded"].keep(DEMAND, table_of(cpu_percent=means)).tolist() == [True]
+    assert FILTERS["CPUOverloaded"](VALUES).keep(DEMAND, table_of(cpu_percent=means)).tolist() == [True]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_one_busy_minute_empties_no_list_of_candidates(means):
 def test_load_is_of_the_newest_minute_and_lasts_if_the_one_before_had_it(means, load, lasting):
     table = table_of(cpu_percent=means)
 
-    assert (table.load.tolist(), table.lasting_percent.tolist()) == ([load], [lasting])
+    assert (table.load.tolist(), table.lasting_percent(2).tolist()) == ([load], [lasting])
 
 
 def test_free_memory_and_swap_are_those_of_the_newest_minute():
