@@ -51,7 +51,7 @@ def scene(tmp_path):
         boot_id=BOOT,
         settings=settings,
         links=SimpleNamespace(read=lambda: LINKS),
-        exits=SimpleNamespace(pending=tuple),
+        exits=SimpleNamespace(pending=tuple, deeds=tuple),
         paths=SimpleNamespace(tpm_state=tmp_path / "swtpm"),
     )
     (tmp_path / "swtpm" / VM).mkdir(parents=True)
