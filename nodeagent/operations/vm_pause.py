@@ -26,6 +26,24 @@ def state_of(host: Host, vm: str) -> GuestState:
     return host.hypervisor.guest_state(vm)[0]
 
 
+def _check_pause(host: Host, vm: str) -> str | None:
+    """Also refuses a guest that its migration has halted: it goes on by itself, and would not stay paused."""
+    refused = _check_incoming(host, vm)
+    if refused is None and _is_halted_by_move(host, vm):
+        return f"guest {vm} is being moved, and stands still meanwhile"
+    return refused
+
+
+def _is_halted_by_move(host: Host, vm: str) -> bool:
+    return host.hypervisor.guest_state(vm) == ("paused", "migration")
+
+
+def _differs_from_paused(host: Host, vm: str) -> str | None:
+    if _is_halted_by_move(host, vm):
+        return f"guest {vm} stands still while it moves, and is not paused"
+    return _differs(host, vm, "paused")
+
+
 def _differs(host: Host, vm: str, state: GuestState) -> str | None:
     found = state_of(host, vm)
     return None if found == state else f"guest {vm} is {found}, not {state}"
@@ -40,10 +58,10 @@ def _check_incoming(host: Host, vm: str) -> str | None:
 
 PAUSE: Operation[PauseVm] = Operation(
     kind="pause-vm",
-    check=lambda host, wanted: _check_incoming(host, wanted.vm),
+    check=lambda host, wanted: _check_pause(host, wanted.vm),
     run=_pause,
-    verify=lambda host, wanted: _differs(host, wanted.vm, "paused"),
-    recover=lambda host, wanted, _control: as_found(lambda: _differs(host, wanted.vm, "paused")),
+    verify=lambda host, wanted: _differs_from_paused(host, wanted.vm),
+    recover=lambda host, wanted, _control: as_found(lambda: _differs_from_paused(host, wanted.vm)),
 )
 RESUME: Operation[ResumeVm] = Operation(
     kind="resume-vm",

@@ -65,6 +65,7 @@ def _vms(done: Pass) -> Rows:
     """VMs: state, host, size (of those that run as observed), what is in the way, to be done or pending."""
     blocked = {one.object: one.reason for one in done.plan.blocked}
     alerts = {one.object: one.what for one in done.plan.alerts}
+    drift = {one.object: f"{one.what}; {one.cause}" for one in done.plan.drift}
     waits = {one.object: one.reason for one in done.plan.deferred if not one.fields}
     pending = {
         one.object: ",".join(field.field for field in one.fields) for one in done.plan.deferred if one.fields
@@ -83,6 +84,7 @@ def _vms(done: Pass) -> Rows:
         notes = alerts.get(name) or blocked.get(name) or waits.get(name) or ""
         if not notes and name in planned:
             notes = f"to do: {', '.join(planned[name])}"
+        notes = notes or drift.get(name, "")
         if not notes and name in pending:
             notes = f"pending: {pending[name]}"
         config = guest.config if guest else None

@@ -10,7 +10,7 @@ from reconciler.cli.statuses import Status
 from reconciler.desired.places import Places
 from reconciler.model.change import Power
 from reconciler.model.desired import Desired, VirtualMachine
-from reconciler.model.intents import POWER, contradiction, open_intent, run_number
+from reconciler.model.intents import POWER, contradiction, is_halted_by_move, open_intent, run_number
 from reconciler.model.observed import Presence, VmObservation
 from reconciler.pipeline import Pass
 
@@ -43,6 +43,12 @@ class Asked:
     def state(self) -> str:
         """What its guest does, empty where there is none."""
         return self.seen.guest.state if self.runs and self.seen and self.seen.guest else ""
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether its guest is paused, and not only while it moves."""
+        guest = self.seen.guest if self.seen else None
+        return self.state == "paused" and guest is not None and not is_halted_by_move(guest)
 
     @property
     def record(self) -> VmRecord | None:
@@ -98,11 +104,11 @@ def needless(asked: Asked) -> str:
     intent = open_intent(asked.record, POWER)
     if asked.action == "start" and asked.runs and (intent is None or intent.action == "start"):
         return f"it runs already, on {where}" + (
-            " (paused: `ostler vm resume`)" if asked.state == "paused" else ""
+            " (paused: `ostler vm resume`)" if asked.stands_still else ""
         )
     if asked.action == "stop" and not asked.runs and asked.power is not Power.RUN:
         return "it does not run"
-    if asked.action == "pause" and asked.state == "paused":
+    if asked.action == "pause" and asked.stands_still:
         return "it is paused already"
     if asked.action == "resume" and asked.state == "running":
         return "it is not paused"

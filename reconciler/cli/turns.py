@@ -8,7 +8,7 @@ from reconciler.desired.places import Places
 from reconciler.loop import Turn
 from reconciler.model.outcome import ApplyOutcome, StepState
 from reconciler.model.plan import Plan
-from reconciler.planfile.text import alert_line, blocked_line, headline
+from reconciler.planfile.text import alert_line, blocked_line, drift_line, headline
 
 SHOWN = 4
 """How many objects a line names."""
@@ -27,6 +27,7 @@ class TurnLog:
         self._silent: dict[str, dict[str, str]] = {}
         self._numbers: dict[str, int] = {}
         self._alerts: dict[str, dict[str, str]] = {}
+        self._drift: dict[str, dict[str, str]] = {}
         self._objections: dict[str, tuple[str, ...]] = {}
 
     def tell(self, turn: Turn) -> None:
@@ -84,11 +85,15 @@ class TurnLog:
             yield from _end(plan, turn.outcome)
 
     def _news(self, plan: Plan) -> Iterator[str]:
-        """Alerts, and what is blocked, that were not; what was blocked, and is not."""
+        """Alerts, drift that no step mends, and what is blocked, that were not; what was blocked, and is not."""
         alerted = self._alerts.get(plan.data_center, {})
         alerts = {one.object: alert_line(one) for one in plan.alerts}
         yield from (f"alert: {line}" for name, line in alerts.items() if alerted.get(name) != line)
         self._alerts[plan.data_center] = alerts
+        drifted, handled = self._drift.get(plan.data_center, {}), {step.object for step in plan.steps}
+        drift = {one.object: drift_line(one) for one in plan.drift if one.object not in handled}
+        yield from (f"drift: {line}" for name, line in drift.items() if drifted.get(name) != line)
+        self._drift[plan.data_center] = drift
         before = self._blocked.get(plan.data_center, {})
         now = {one.object: blocked_line(one) for one in plan.blocked}
         yield from (f"blocked: {line}" for name, line in now.items() if before.get(name) != line)

@@ -8,9 +8,10 @@ from reconciler.diffing.context import DiffContext, Finding
 from reconciler.diffing.doubts import describe_doubt
 from reconciler.diffing.reach import block_beyond_reach, find_beyond_reach, key_of
 from reconciler.diffing.secrets import changed_password
+from reconciler.diffing.standstill import diff_standstill, find_unasked_pause
 from reconciler.model.change import Blocked, Change, Deferred, Drift, Effect, FieldChange, Reason, Verb
 from reconciler.model.desired import RestartPolicy, VirtualMachine
-from reconciler.model.intents import is_as_asked, move_intent, pause_intent, power_intent
+from reconciler.model.intents import move_intent, power_intent
 from reconciler.model.observed import VmObservation
 from reconciler.model.placement import ASKED, Assignment, Outcome
 
@@ -26,11 +27,10 @@ def diff_running(
     password = changed_password(guest, seen.guest, context.secret_digests) if seen.guest is not None else None
     if password is None and _is_as_declared(context, vm, seen, guest, assignment):
         return
+    yield from find_unasked_pause(vm, seen)
     leaves = assignment is not None and assignment.outcome is not Outcome.STAYS
     differing = _differing(context, vm, seen, guest)
-    cluster = _cluster_change(context, vm, seen)
-    if cluster is not None:
-        yield cluster
+    yield from _cluster_change(context, vm, seen)
     live = tuple(one for one in differing if one.effect is Effect.LIVE)
     pending = tuple(one for one in differing if one.effect is Effect.NEXT_START)
     why = _reason_to_restart(vm, seen, pending)
@@ -78,7 +78,7 @@ def _without_restart(
     moving: Assignment | None,
 ) -> Iterator[Finding]:
     """What changes in the guest as it runs. moving: where it goes, if it does; it grows only there."""
-    yield from _pause(vm, seen)
+    yield from diff_standstill(vm, seen)
     later = tuple(one for one in live if moving is not None and _grows(one))
     yield from _in_place(vm, seen, tuple(one for one in live if one not in later), pending)
     if later and moving is not None:
@@ -98,7 +98,12 @@ def _is_as_declared(
     if not stays or (seen.record is not None and seen.record.intents):
         return False
     host, facts = context.desired.hosts.get(seen.host or ""), seen.guest
-    if facts is None or facts.config is None or (host is not None and host.cluster != vm.cluster):
+    if (
+        facts is None
+        or facts.config is None
+        or facts.state == "paused"
+        or (host is not None and host.cluster != vm.cluster)
+    ):
         return False
     return same_guest(guest, facts.config)
 
@@ -121,14 +126,6 @@ def _reason_to_move(
     """The rule by which placement moves it; of a person's intent with its id."""
     intent = move_intent(context.desired, vm, seen.record, seen.host)
     return Reason(assignment.because, intent.id if intent and assignment.because == ASKED else "")
-
-
-def _pause(vm: VirtualMachine, seen: VmObservation) -> Iterator[Change]:
-    """Pausing or resuming a guest that is not yet as a person asked."""
-    intent, state = pause_intent(seen.record), seen.guest.state if seen.guest else None
-    if intent is not None and state in ("running", "paused") and not is_as_asked(intent, state):
-        verb = Verb.PAUSE if intent.action == "pause" else Verb.RESUME
-        yield Change(vm.meta.id, verb, (Reason("intent", intent.id),), host=seen.host)
 
 
 def objection_to_power(context: DiffContext, vm: VirtualMachine, seen: VmObservation) -> Blocked | None:
@@ -248,13 +245,13 @@ def _drifted(vm: VirtualMachine, seen: VmObservation, live: tuple[FieldChange, .
         )
 
 
-def _cluster_change(context: DiffContext, vm: VirtualMachine, seen: VmObservation) -> Blocked | None:
+def _cluster_change(context: DiffContext, vm: VirtualMachine, seen: VmObservation) -> Iterator[Blocked]:
     """A running VM whose manifest names another cluster than that of its host."""
     host = context.desired.hosts.get(seen.host or "")
     if host is None or host.cluster == vm.cluster:
-        return None
+        return
     field = FieldChange("vm.cluster", host.cluster, vm.cluster, Effect.REFUSE)
-    return Blocked(
+    yield Blocked(
         vm.meta.id, "a running VM stays in its cluster", "stop it, change the cluster, start it", (field,)
     )
 

@@ -56,7 +56,8 @@ def diff_vm(context: DiffContext, vm: VirtualMachine) -> VmDiff:
     except UndecidedError as error:
         advice = "bring a host of the cluster back, or name the value in the manifest"
         return VmDiff((Blocked(vm.meta.id, str(error), advice),))
-    taken = objection_to_macs(context, vm, seen, record)
+    unchanged = seen is not None and record is seen.record
+    taken = None if unchanged else objection_to_macs(context, vm, seen, record)
     if taken is not None:
         return VmDiff((taken,))
     record = _with_ended_intents(record, seen)
@@ -90,7 +91,7 @@ def _with_ended_intents(record: VmRecord, seen: VmObservation | None) -> VmRecor
     if seen is None or seen.guest is None or not record.intents:
         return record
     pausing, power = pause_intent(record), open_intent(record, POWER)
-    if pausing is not None and is_as_asked(pausing, seen.guest.state):
+    if pausing is not None and is_as_asked(pausing, seen.guest):
         record = replace(record, intents=end_intents(record, PAUSING))
     if power is not None and power.action == "start":
         record = replace(record, intents=end_intents(record, POWER))

@@ -7,6 +7,7 @@ next run, and that ends it in the same write, whatever crashes afterwards.
 
 from dataclasses import dataclass, replace
 
+from nodeagent.wire.facts import GuestFacts
 from nodeagent.wire.records import Intent, IntentAction, VmRecord
 from reconciler.model.desired import Desired, Mobility, RunPolicy, VirtualMachine
 
@@ -49,9 +50,11 @@ def open_intent(record: VmRecord | None, topic: frozenset[IntentAction]) -> Inte
 
 
 def add_intent(record: VmRecord, intent: Intent) -> tuple[Intent, ...]:
-    """The record's intents with a new one; those that it replaces, or that have ended, are left out."""
+    """The record's intents with a new one; those that it replaces, or that have ended, are left out. A pause that was
+    achieved stays when the guest is only to move: it goes on to stand still, and that is known to be wanted."""
     topic = next(one for one in TOPICS if intent.action in one)
-    return (*(one for one in open_intents(record) if one.action not in topic), intent)
+    paused = [one for one in record.intents if one.action == "pause" and one.done and topic is MOVING]
+    return (*paused, *(one for one in open_intents(record) if one.action not in topic), intent)
 
 
 def end_intents(record: VmRecord, topic: frozenset[IntentAction]) -> tuple[Intent, ...]:
@@ -122,6 +125,22 @@ def pause_intent(record: VmRecord | None) -> Intent | None:
     return open_intent(record, PAUSING)
 
 
-def is_as_asked(intent: Intent, state: str | None) -> bool:
+def was_paused_through_ostler(record: VmRecord | None) -> bool:
+    """Whether the last that was asked of Ostler about standing still was to pause. Its own run does not matter: a paused
+    guest stays paused when it moves, which claims another."""
+    asked = (
+        [one.action for one in record.intents if one.action in PAUSING] if record and record.intents else []
+    )
+    return bool(asked) and asked[-1] == "pause"
+
+
+def is_halted_by_move(guest: GuestFacts) -> bool:
+    """Whether a guest stands still only until it has moved (docs/decisions/0006): libvirt lets it go on by itself."""
+    return guest.state == "paused" and guest.pause_reason == "migration"
+
+
+def is_as_asked(intent: Intent, guest: GuestFacts) -> bool:
     """Whether a running guest is in the state that an intent to pause or resume asks for."""
-    return state == ("paused" if intent.action == "pause" else "running")
+    if intent.action == "pause":
+        return guest.state == "paused" and not is_halted_by_move(guest)
+    return guest.state == "running"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from reconciler.model.change import Alert, Blocked, Deferred, Disruption, FieldChange
+from reconciler.model.change import Alert, Blocked, Deferred, Disruption, Drift, FieldChange
 from reconciler.model.plan import Plan, Step
 
 SHOWN_EDGES = 3
@@ -46,7 +46,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield from (f"  {alert_line(one)}" for one in plan.alerts)
     if plan.drift:
         yield "drift:"
-        yield from (f"  {one.object}: {one.what}; {one.cause}" for one in plan.drift)
+        yield from (f"  {drift_line(one)}" for one in plan.drift)
     if plan.steps:
         yield "steps:"
         yield from (f"  {step_line(step)}" for step in plan.steps)
@@ -77,6 +77,11 @@ def _after(step: Step) -> str:
 def blocked_line(one: Blocked) -> str:
     """What is in the way, and what a person is to do."""
     return f"{one.object}: {one.reason}{fields_text(one.fields)}; {one.action}"
+
+
+def drift_line(one: Drift) -> str:
+    """`vm/web-1: paused on host/h1, which nobody asked of Ostler; somebody suspended it there …`."""
+    return f"{one.object}: {one.what}; {one.cause}"
 
 
 def alert_line(one: Alert) -> str:

@@ -258,7 +258,9 @@ def _stop(world: World, host: SimulatedHost, args: StopVm, key: str) -> Outputs:
 
 
 def _pause(_world: World, host: SimulatedHost, args: PauseVm, _key: str) -> Outputs:
-    home_guest(host, args.vm).state = "paused"
+    guest = home_guest(host, args.vm)
+    if guest.state != "paused":
+        guest.state, guest.pause_reason = "paused", "user"
     return {}
 
 

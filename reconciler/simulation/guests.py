@@ -151,8 +151,9 @@ def end_migration(world: World, host: SimulatedHost, args: MigrateVm, *, moved: 
     records = records_of(world, host, args.master)
     end = "ended before its migration did"
     if moved and source_lives and target_lives:
-        del host.guests[args.vm]
-        destination.guests[args.vm].state = "running"
+        left, arrived = host.guests.pop(args.vm), destination.guests[args.vm]
+        paused = left.state == "paused"
+        arrived.state, arrived.pause_reason = ("paused", left.pause_reason) if paused else ("running", "")
         if args.vm in host.kept:
             host.kept.remove(args.vm)
             destination.kept.add(args.vm)

@@ -167,6 +167,12 @@ def _destroy_second_life(stage: Stage, _desired: Desired, vm: str) -> None:
     host.deeds[uuid] = DeedFacts(uuid, guest.config.run, SECOND_LIFE, 1_000)
 
 
+def _suspend(stage: Stage, _desired: Desired, vm: str) -> None:
+    """Somebody calls virsh suspend."""
+    _, guest = stage.find_guest(vm)
+    guest.state, guest.pause_reason = "paused", "user"
+
+
 def _empty_master(stage: Stage, _desired: Desired) -> None:
     """The storage with the records was lost, and somebody made the domain anew. Copies are left on other domains."""
     stage.world.lose_master()
@@ -344,6 +350,7 @@ EVENTS: dict[str, Callable[..., None]] = {
     "empty-master": _empty_master,
     "unreadable": _unreadable,
     "fill": _fill,
+    "suspend": _suspend,
     "halt": _halt,
     "hang": _hang,
     "destroy-second-life": _destroy_second_life,

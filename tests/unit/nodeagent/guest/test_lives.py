@@ -208,6 +208,17 @@ def test_a_secret_that_the_order_does_not_bring_is_told(bench):
         bench.run(SetVncPassword(VM, "a/b"))
 
 
+def test_a_guest_that_stands_still_only_while_it_moves_is_not_taken_for_paused(bench):
+    bench.define(CONFIG)
+    bench.run(START)
+    assert bench.check(PauseVm(VM)) is None
+    domain = bench.hypervisor.domains[VM]
+    domain.state, domain.pause_reason = "paused", "migration"
+
+    assert "is being moved" in bench.check(PauseVm(VM))
+    assert "not paused" in bench.verify(PauseVm(VM))
+
+
 def test_a_paused_guest_stays_paused_when_paused_again(bench):
     bench.define(CONFIG)
     bench.run(START)
