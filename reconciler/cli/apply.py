@@ -112,10 +112,13 @@ async def _apply(request: Request, store: Store, applier: Applier, options: Pass
         fresh = turn.done
         show_problems(find_oversized(request.desired, fresh.reports, request.places))
         plan = request.plan or fresh.plan
-        show_plan_text(plan)
+        if request.plan is None:
+            show_plan_text(plan)
         if plan.problems:
             raise CommandError("the plan has problems and cannot be applied", Status.ERROR)
         refuse(estate, plan, fresh, expected=request.expect)
+        if request.plan is not None:
+            show_plan_text(plan)  # one that is refused was seen when it was made
         if plan.steps:
             agree(f"Carry out {count_steps(plan)}?", yes=request.yes)
             status = status_of_end(await carry_out(estate, plan, fresh))

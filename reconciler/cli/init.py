@@ -20,8 +20,8 @@ spec:
   uuid: {uuid}
 """
 
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-"""RFC 1123's label, as every metadata.name."""
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+"""What is both a metadata.name and the name of a data center."""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def init(
     """Write the manifest of a new data center."""
     if NAME.fullmatch(name) is None:
         raise typer.BadParameter(
-            f"{name!r} is no name: at most 63 of a-z, 0-9 and -, letter or digit first and last",
+            f"{name!r} is no name: at most 40 of a-z, 0-9 and -, letter or digit first and last",
             param_hint="NAME",
         )
     try:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.failures import CommandError
 from reconciler.cli.home import Home, find_home
 from reconciler.cli.output import ListFormat, ListOption, print_rows
 from reconciler.cli.statuses import Status
@@ -39,11 +40,13 @@ def up(
         int, typer.Option("--hosts", min=1, max=10, help="How many: h1, h2, … at 198.51.100.11, .12, …")
     ] = 3,
     data_center: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--data-center", metavar="UUID", help="The data center's spec.uuid: host uuids follow from it."
+            "--data-center",
+            metavar="UUID",
+            help="The data center's spec.uuid: host uuids follow from it. Without it that of examples/quickstart.",
         ),
-    ] = QUICKSTART,
+    ] = None,
     bridge: Annotated[
         str, typer.Option("--bridge", help="The bridge that connects the hosts.")
     ] = DEFAULT_BRIDGE,
@@ -51,7 +54,9 @@ def up(
 ) -> int:
     """Make the lab, or what is missing of it: hosts with libvirt and agent, and shared storage."""
     home = find_home()
-    wanted = _plan(home, hosts, data_center, bridge, subnet)
+    wanted = _plan(home, hosts, data_center or QUICKSTART, bridge, subnet)
+    if data_center is not None:
+        _refuse_other_center(read_lab(home.lab), wanted, data_center)
     _provide_certificates(home)
     lab = bring_up(wanted)
     _show(lab, ListFormat.TABLE)
@@ -80,6 +85,16 @@ def _plan(home: Home, hosts: int, data_center: str, bridge: str, subnet: str) ->
     except LabRequestError as error:
         said = "; ".join(f"{one.summary}; {one.detail}" for one in error.problems)
         raise typer.BadParameter(said) from error
+
+
+def _refuse_other_center(found: Lab | None, wanted: Lab, data_center: str) -> None:
+    """Ends the command where the lab's hosts belong to another data center: they keep their uuids while the lab lives."""
+    uuids = {host.name: host.uuid for host in wanted.hosts}
+    if found is not None and any(uuids.get(host.name, host.uuid) != host.uuid for host in found.hosts):
+        raise CommandError(
+            f"the lab was made for another data center than {data_center}; `ostler lab down` first, then up again",
+            Status.REFUSED,
+        )
 
 
 @app.command()
@@ -158,8 +173,6 @@ def run(
 
 def _lab() -> Lab:
     """The lab, or the end of the command."""
-    from reconciler.cli.failures import CommandError
-
     lab = read_lab(find_home().lab)
     if lab is None:
         raise CommandError("there is no lab; `ostler lab up` makes one")

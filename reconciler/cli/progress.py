@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from nodeagent.wire.orders import Progress
+from reconciler.execution.delivery import SILENT
 from reconciler.model.outcome import ApplyOutcome, StepOutcome, StepState
 from reconciler.model.plan import Plan
 
@@ -67,6 +68,7 @@ class ApplyProgress:
             began, _ = self._running.get(outcome.step, (now, None))
             if outcome.step not in self._running and self._live is None:
                 self.say(f"{self._at()} begin   {self._name(outcome.step)}")
+            self._tell_silence(outcome.step, progress)
             self._running[outcome.step] = (began, progress)
             return
         began, _ = self._running.pop(outcome.step, (now, None))
@@ -78,6 +80,13 @@ class ApplyProgress:
         if reason := self._reason(outcome):
             line.append(f": {reason}")
         self._console.print(line, soft_wrap=True)
+
+    def _tell_silence(self, step: str, progress: Progress | None) -> None:
+        """Off a terminal, a line about a host that does not answer; on one, the live view shows it."""
+        before = self._running.get(step, (0.0, None))[1]
+        message = progress.message if progress is not None else ""
+        if self._live is None and SILENT in message and (before is None or before.message != message):
+            self.say(f"{self._at()} waiting {step}: {message}")
 
     def _at(self) -> str:
         """Seconds since the beginning."""

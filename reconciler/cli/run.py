@@ -29,6 +29,7 @@ from reconciler.loop import Turn
 from reconciler.model.options import PassOptions
 from reconciler.model.quantities import QuantityError, parse_duration
 from reconciler.pausing import Pace
+from reconciler.problems import Problem, has_errors
 from reconciler.store.database import StoreHeldError
 from reconciler.store.store import Store
 
@@ -62,6 +63,7 @@ def run(
     log = TurnLog(_line, lambda: manifests.places)
     if not manifests.read():
         raise CommandError("these manifests declare no data center that can be kept")
+    manifests.complain = _tell_problems
     files = controller_files(find_home())
     try:
         with opened_store() as store, store.exclusive("ostler run"):
@@ -133,6 +135,14 @@ def _status(turn: Turn | None) -> Status:
     if turn.outcome is not None and status_of_end(turn.outcome) is not Status.DONE:
         return status_of_end(turn.outcome)
     return Status.BLOCKED if turn.done.plan.blocked else Status.DONE
+
+
+def _tell_problems(problems: Sequence[Problem]) -> None:
+    """Problems of manifests that changed while the loop runs, as lines of its log."""
+    for one in problems:
+        _line(str(one))
+    if has_errors(problems):
+        _line("the last good manifests stay in force")
 
 
 def _interval(text: str) -> int:

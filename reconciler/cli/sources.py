@@ -18,7 +18,7 @@ class WatchedManifests:
 
     def __init__(self, paths: Sequence[str], complain: Callable[[Sequence[Problem]], None]) -> None:
         self._paths = list(paths)
-        self._complain = complain
+        self.complain = complain
         self._signature: Signature | None = None
         self._accepted: Mapping[str, Desired] = {}
         self.places = Places(())
@@ -30,7 +30,7 @@ class WatchedManifests:
         if signature != self._signature:
             self._signature = signature
             loaded = load_manifests(self._paths)
-            self._complain(loaded.problems)
+            self.complain(loaded.problems)
             if not has_errors(loaded.problems):
                 self.places = loaded.places
                 self._accepted = {

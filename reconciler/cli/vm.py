@@ -180,6 +180,8 @@ async def _do(order: Order, store: Store, applier: Applier, *, held: bool) -> in
         agree(f"{order.action.capitalize()} {order.vm.meta.id}?", yes=order.yes)
         outcome = await carry_out(estate, plan, fresh)
         status = status_of_end(outcome)
+        if status is not Status.DONE and order.action == "migrate":
+            await _tell_where(order, estate)
         waits = [one for one in plan.deferred if one not in before.plan.deferred] if order.wait else []
         if status is Status.DONE and waits:
             typer.echo(f"noted, and waits: {deferred_line(waits[0])}", err=True)
@@ -187,6 +189,19 @@ async def _do(order: Order, store: Store, applier: Applier, *, held: bool) -> in
         if status is Status.DONE:
             typer.echo(_ending(order), err=True)
         return status
+
+
+async def _tell_where(order: Order, estate: Estate) -> None:
+    """After a move that was not achieved: where the VM is now."""
+    name = order.vm.meta.id
+    done = await _look(estate, held=False)
+    seen = done.observed.vms.get(done.identities.vms[name])
+    where = (
+        f"runs on {seen.host}"
+        if seen is not None and seen.host is not None
+        else "is not seen on any host now"
+    )
+    typer.echo(f"{name} {where}", err=True)
 
 
 async def _look(estate: Estate, *, held: bool) -> Pass:

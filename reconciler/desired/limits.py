@@ -14,6 +14,7 @@ from reconciler.desired.findings import Fault, Finding
 from reconciler.desired.machines import MOST_VCPUS, check_vcpus, check_vm
 from reconciler.desired.malformed import read_cpu, read_shown_name, read_uuid
 from reconciler.desired.paths import Path
+from reconciler.desired.schema.data_center import CENTER_NAMES, is_center_name
 from reconciler.model.desired import (
     Cluster,
     DataCenter,
@@ -57,6 +58,10 @@ def _check_malformed(declaration: Declaration) -> Iterator[Finding]:
 
 
 def _check_data_center(data_center: DataCenter, estate: Estate) -> Iterator[Finding]:
+    name = data_center.meta.name
+    if name == name_of(data_center.meta.id) and not is_center_name(name):
+        advice = f"choose another, or give it one for people with spec.name: {CENTER_NAMES}"
+        yield Finding(("metadata", "name"), f"a data center cannot be called {name}", advice)
     hosts = sum(1 for one, _ in estate.each(Host) if estate.homes.get(one.id) == data_center.meta.id)
     if hosts > MOST_HOSTS:
         summary = f"{hosts} hosts are declared in this data center, which takes {MOST_HOSTS}"

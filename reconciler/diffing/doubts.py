@@ -120,7 +120,8 @@ def _doubted(
     advice = []
     if silent:
         commands = ", ".join(f"`ostler host confirm-off {one}`" for one in silent)
-        advice.append(f"bring {' and '.join(silent)} back, fence, or confirm that it is off: {commands}")
+        them = "it" if len(silent) == 1 else "them"
+        advice.append(f"bring {' and '.join(silent)} back, or switch {them} off and confirm that: {commands}")
     if "storage" in states:
         advice.append("bring the storage back")
     if "refused" in states:

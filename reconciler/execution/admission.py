@@ -63,14 +63,18 @@ class Fresh:
 def refuse_plan(plan: Plan, fresh: Fresh, *, digest: str = "", expected: str = "") -> tuple[Objection, ...]:
     """Every reason not to apply a plan; empty if it may be. digest: the plan's; expected: the one approved, if any.
 
-    A plan that cannot be read as it is meant gets only that objection.
+    A plan that cannot be read as it is meant, or was applied already, gets only that objection.
     """
     unreadable = tuple(_identity(plan, fresh, digest, expected))
     if unreadable:
         return unreadable
+    basis = tuple(_basis(plan, fresh))
+    done = tuple(one for one in basis if one.reason == "already-applied")
+    if done:
+        return done  # all else follows from that
     return (
         *_whole(plan),
-        *_basis(plan, fresh),
+        *basis,
         *_locks(plan, fresh),
         *_consent(plan, fresh.observed),
         *_expectations(plan, fresh.observed),
@@ -126,7 +130,11 @@ def _basis(plan: Plan, fresh: Fresh) -> Iterator[Objection]:
         if before.last_orders.get(name, "") != now.last_orders.get(name, "")
     ]
     if ordered and fresh.applied:
-        yield Objection("already-applied", f"the plan was applied already, as {fresh.applied[-1]}")
+        yield Objection(
+            "already-applied",
+            f"already applied, as {fresh.applied[-1]}",
+            "`ostler plan` shows what is left to do",
+        )
         return
     for name in ordered:
         key = now.last_orders.get(name, "")

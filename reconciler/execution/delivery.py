@@ -22,6 +22,10 @@ from reconciler.store.journal import BegunStep, Journal, JournalError
 MARGIN_S = 15.0
 """How long after a step's timeout its end is still awaited, and how long its fate is looked for."""
 
+SILENT_S = 3.0
+"""How long a host may not answer before that is told."""
+SILENT = "does not answer"
+
 _TRANSIENT = frozenset({"busy", "no-lease"})
 """Refusals that go away by themselves: another order of the object ends, the lease is renewed after a restart."""
 
@@ -125,8 +129,9 @@ class Delivery:
     async def _deliver(self, step: Step, order: Order) -> Fate:
         """Send until there is an answer or the time is over, then follow to the end."""
         link, end_s, unclear = self._fleet[step.host], _now() + step.timeout_ms / 1000, False
-        last = "nobody answered in time"
+        last, silence = "nobody answered in time", _Silence(step.host, end_s)
         while True:
+            asked_s = _now()
             try:
                 await self._leases.ensure(step.host)
                 async with asyncio.timeout_at(end_s):
@@ -139,6 +144,8 @@ class Delivery:
                 last = str(error)
             except (AgentLinkError, TimeoutError) as error:
                 unclear, last = True, str(error) or last
+                if told := silence.tell(asked_s):
+                    self._progress(step, told)
             else:
                 return await self._follow(step, order, link, result)
             if _now() + RETRY_S > end_s:
@@ -168,15 +175,19 @@ class Delivery:
     async def _follow(self, step: Step, order: Order, link: AgentLink, result: OrderResult) -> Fate:
         """Wait for the end of an order that was taken; past its timeout and a margin it is cancelled."""
         end_s = _now() + step.timeout_ms / 1000 + MARGIN_S
+        silence = _Silence(step.host, end_s)
         while result.state in ("accepted", "running") and _now() < end_s:
-            self._progress(step, result.progress)
-            wait_ms = max(0, min(POLL_MS, round((end_s - _now()) * 1000)))
+            self._progress(step, silence.told or result.progress)
+            asked_s = _now()
+            wait_ms = max(0, min(POLL_MS, round((end_s - asked_s) * 1000)))
             try:
                 async with asyncio.timeout_at(end_s):
                     answer = await link.follow(order.key, wait_ms)
             except (AgentLinkError, TimeoutError):
+                silence.tell(asked_s)
                 await asyncio.sleep(RETRY_S)
                 continue
+            silence = _Silence(step.host, end_s)
             if answer is None:  # the agent has lost its ledger, and with it this order
                 break
             result = answer
@@ -189,6 +200,26 @@ class Delivery:
             lease = None
         link = self._fleet[step.host]
         return await find_out(link, step.id, order.key, lease, limit_s=MARGIN_S, cancel=True)
+
+
+class _Silence:
+    """A host that does not answer while a step of it goes on, told once it has lasted SILENT_S. end_s: until when it is
+    waited for."""
+
+    def __init__(self, host: str, end_s: float) -> None:
+        self.told: Progress | None = None
+        self._host = host
+        self._end_s = end_s
+        self._since_s: float | None = None
+
+    def tell(self, asked_s: float) -> Progress | None:
+        """It was asked then, and has not answered; what to tell of that, the same as long as it lasts."""
+        now_s = _now()
+        self._since_s = asked_s if self._since_s is None else self._since_s
+        if self.told is None and now_s - self._since_s >= SILENT_S:
+            left_s = max(0, round(self._end_s - now_s))
+            self.told = Progress(f"{self._host} {SILENT}; it is waited for at most {left_s} s more")
+        return self.told
 
 
 class _NotStartedError(Exception):

@@ -75,7 +75,7 @@ def _silence(host: HostObservation, keeps: str) -> tuple[str, str, str]:
         return f"it answers and refuses{detail}", keeps, "mend what it says; a host that refuses is alive"
     if host.status == "silent":
         since = f" for {host.age_ms // 1000} s" if host.age_ms else ""
-        action = "bring it back, fence it, or confirm that it is off"
+        action = "bring it back, or switch it off and confirm that: `ostler host confirm-off`"
         return f"it has been silent{since}{detail}", keeps, action
     return f"it has not answered yet{detail}", keeps, "wait until it answers or counts as silent"
 

@@ -11,6 +11,7 @@ from reconciler.planfile.text import fields_text, headline
 MOST_ROWS = 300
 MOST_NODES = 60
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
+CODE = re.compile(r"(`[^`]+`)")
 NODE_COLOURS = {
     Disruption.LIVE_MIGRATE: "live",
     Disruption.PAUSE: "live",
@@ -31,34 +32,40 @@ def escape(text: str) -> str:
     return SPECIAL.sub(r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " "))
 
 
+def prose(text: str) -> str:
+    """As `escape`, and what stands between backticks, as commands do in advice, is shown as code."""
+    parts = CODE.split(text.replace("\n", " "))
+    return "".join(part if index % 2 else escape(part) for index, part in enumerate(parts))
+
+
 def _lines(plan: Plan, unmet: Sequence[str]) -> Iterator[str]:
     digest = plan_digest(plan)
     yield f"### Ostler plan `{plan_id(digest)}`"
     yield ""
     yield f"**{escape(headline(plan))}**"
     yield ""
-    yield from (f"> ⛔ {escape(text)}" for text in plan.problems)
-    yield from _list("⛔ Requirements not met", [escape(line) for line in unmet])
+    yield from (f"> ⛔ {prose(text)}" for text in plan.problems)
+    yield from _list("⛔ Requirements not met", [prose(line) for line in unmet])
     yield from _steps(plan.steps)
     yield from _list(
         "⛔ Blocked: somebody must act",
         [
-            f"`{one.object}`: {escape(one.reason + fields_text(one.fields))} → {escape(one.action)}"
+            f"`{one.object}`: {prose(one.reason + fields_text(one.fields))} → {prose(one.action)}"
             for one in plan.blocked
         ],
     )
     yield from _list(
-        "⚠️ Alerts", [f"`{one.object}`: {escape(one.what)} → {escape(one.action)}" for one in plan.alerts]
+        "⚠️ Alerts", [f"`{one.object}`: {prose(one.what)} → {prose(one.action)}" for one in plan.alerts]
     )
     yield from _list(
         "⏳ Deferred",
         [
-            f"`{one.object}`: {escape(one.reason + fields_text(one.fields))}, until {escape(one.until)}"
+            f"`{one.object}`: {prose(one.reason + fields_text(one.fields))}, until {prose(one.until)}"
             for one in plan.deferred
         ],
     )
     yield from _list(
-        "🔀 Drift", [f"`{one.object}`: {escape(one.what)}; {escape(one.cause)}" for one in plan.drift]
+        "🔀 Drift", [f"`{one.object}`: {prose(one.what)}; {prose(one.cause)}" for one in plan.drift]
     )
     if plan.steps:
         yield "<details><summary>Order</summary>"

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import COMMANDS
+from reconciler.lab.model import Lab
+from reconciler.lab.state import write_lab
 from tests.unit.cli.conftest import Desk
 
 
@@ -92,8 +94,9 @@ def test_a_plan_file_applies_once(desk: Desk, tmp_path: Path) -> None:
 
     again = desk("apply", out, "--yes")
 
-    assert again.status == 5
-    assert "applied already" in again.err
+    assert (again.status, again.out) == (5, "")  # its steps were seen before
+    (line,) = again.err.splitlines()
+    assert line.startswith("refused: already applied, as ")
 
 
 def test_a_plan_with_another_digest_than_the_approved_one_is_refused(desk: Desk) -> None:
@@ -140,6 +143,8 @@ def test_validation_has_status_0_or_1(desk: Desk) -> None:
         ("completion", "tcsh"),
         ("history", "--limit", "0"),
         ("init", "Not A Name"),
+        ("init", "a.b"),
+        ("init", "a" * 41),
     ],
 )
 def test_wrong_command_lines_have_status_64(desk: Desk, arguments: tuple[str, ...]) -> None:
@@ -283,3 +288,21 @@ def test_every_command_explains_itself(desk: Desk, command: str) -> None:
 
     assert result.status == 0
     assert "Usage:" in result.out
+
+
+def test_a_lab_of_another_data_center_is_not_changed_into_one_of_this(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Lab] = []
+    monkeypatch.setattr("reconciler.cli.lab.bring_up", lambda wanted: made.append(wanted) or wanted)
+    monkeypatch.setattr("reconciler.cli.lab._show", lambda _lab, _output: None)
+    farm, other = "58cfb470-02f3-03d7-0386-0000000003bc", "58cfb470-02f3-03d7-0386-0000000003bd"
+    assert desk("lab", "up", "--data-center", farm).status == 0
+    made[0].directory.mkdir()
+    write_lab(made[0])
+
+    refused = desk("lab", "up", "--data-center", other)
+
+    assert (refused.status, "`ostler lab down` first" in refused.err, len(made)) == (5, True, 1)
+    assert desk("lab", "up", "--data-center", farm, "--hosts", "2").status == 0
+    assert desk("lab", "up").status == 0

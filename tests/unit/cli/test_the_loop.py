@@ -1,6 +1,7 @@
 """`ostler run`: data centers are kept as declared, intents are taken up, and the end leaves nothing half done."""
 
 import asyncio
+import re
 import signal
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -124,6 +125,29 @@ def test_manifests_with_errors_are_told_and_the_last_good_ones_are_kept(desk: De
         destroy,
         lambda: desk.where("vm/web-1"),
     )
+
+
+def test_the_log_says_when_manifests_broke_and_that_the_last_good_ones_count(
+    applied: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    real = asyncio.run
+
+    def spoiled(main: Any) -> Any:
+        async def both() -> Any:
+            loop = asyncio.get_running_loop()
+            loop.call_later(3, applied.declare, "web-1.yaml", "kind: [")
+            loop.call_later(6, signal.raise_signal, signal.SIGTERM)
+            return await main
+
+        return real(both())
+
+    asyncio.run = spoiled  # type: ignore[assignment]  # the fixture puts the real one back
+    lines = applied("run", "-f").err.splitlines()
+
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d "
+    assert [line for line in lines if re.match(f"{stamp}.*web-1.yaml:2:1: error", line)]
+    assert [line for line in lines if re.match(f"{stamp}the last good manifests stay in force$", line)]
 
 
 def test_a_quiet_loop_says_nothing_twice(applied: Desk) -> None:

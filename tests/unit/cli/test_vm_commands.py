@@ -306,3 +306,13 @@ def test_without_a_loop_what_only_waits_is_refused_and_says_what_to_do(applied: 
     assert "is running on host/" in result.err
     assert "ask again after that, or leave it to `ostler run`" in result.err
     assert not record(applied).intents
+
+
+def test_a_move_that_fails_says_where_the_vm_is(applied: Desk) -> None:
+    here = applied.where("vm/web-1")
+    applied.faults.broken_migrations.add("vm/web-1")
+
+    result = applied("vm", "migrate", "web-1", "-f", "--yes")
+
+    assert result.status == 4
+    assert f"vm/web-1 runs on {here}\n" in result.err

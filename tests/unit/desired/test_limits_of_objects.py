@@ -326,3 +326,12 @@ def test_a_network_is_attached_once_and_a_nic_carries_one(load_farm, thing):
         "NIC eth1 carries two networks",
         "network vms is attached twice",
     ]
+
+
+@pytest.mark.parametrize("name", ["a.b", "a" * 41])
+def test_what_cannot_be_the_name_of_a_data_center_needs_another_for_people(load, name):
+    text = "apiVersion: ostler.dev/v1alpha1\nkind: DataCenter\nmetadata: {{name: {}}}\nspec: {{uuid: 0b5c6a1e-7d3f-4c55-9e0a-3f1f6d2b8c47{}}}\n"
+
+    (problem,) = load(text.format(name, "")).problems
+    assert (problem.field, problem.summary) == ("metadata.name", f"a data center cannot be called {name}")
+    assert load(text.format(name, ", name: Farm_1")).problems == ()

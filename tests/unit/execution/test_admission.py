@@ -130,10 +130,11 @@ def test_an_order_given_since_makes_a_plan_stale() -> None:
 
 
 def test_a_plan_that_was_applied_is_not_applied_again() -> None:
-    now = Basis(BASIS.desired, {"vm/1": "a1/vm/1#resume"})
+    """Nothing else is told: all else follows from that."""
+    now = Basis({"vm/1": "another"}, {"vm/1": "a1/vm/1#resume"})
 
     assert reasons(plan_of(), fresh(basis=now, applied=["a1"])) == [
-        ("already-applied", "the plan was applied already, as a1")
+        ("already-applied", "already applied, as a1")
     ]
 
 

@@ -123,6 +123,37 @@ def test_a_host_that_comes_back_in_time_has_its_result_fetched(bench: Bench) -> 
     assert bench.apply(make_plan(make_step("1")), during=blink).achieved
 
 
+def test_a_host_that_does_not_answer_for_some_seconds_is_told_with_how_long_it_is_waited_for(
+    bench: Bench,
+) -> None:
+    bench.script("1", seconds=5.0)
+
+    async def die(run: PlanRun) -> None:
+        await asyncio.sleep(2)
+        bench.fleet["host/h1"].fault = refuses_to_answer()
+
+    bench.apply(make_plan(make_step("1")), during=die)
+
+    told = {one.message for one in bench.lines.progress if "does not answer" in one.message}
+    assert len(told) == 1
+    assert next(iter(told)).startswith("host/h1 does not answer; it is waited for at most ")
+
+
+def test_a_host_that_answers_again_is_not_called_silent_any_more(bench: Bench) -> None:
+    bench.script("1", seconds=20.0)
+
+    async def blink(run: PlanRun) -> None:
+        await asyncio.sleep(2)
+        bench.fleet["host/h1"].fault = refuses_to_answer()
+        await asyncio.sleep(8)
+        bench.fleet["host/h1"].fault = None
+
+    bench.apply(make_plan(make_step("1")), during=blink)
+
+    assert any("does not answer" in one.message for one in bench.lines.progress)
+    assert "does not answer" not in bench.lines.progress[-1].message
+
+
 @pytest.mark.parametrize(
     "reason", ["stale-expects", "evidence", "invalid", "not-durable", "unsupported", "late"]
 )

@@ -50,7 +50,7 @@ def test_a_brand_new_data_center_has_no_gap():
 @pytest.mark.parametrize(
     ("host", "words"),
     [
-        (silent("h2"), ["silent for 90 s", "fence it"]),
+        (silent("h2"), ["silent for 90 s", "switch it off and confirm that"]),
         (unknown("h2"), ["has not answered yet", "wait"]),
         (refused("h2"), ["refuses (its certificate expired)", "alive"]),
         (answer("h2", complete=False), ["not with all its guests", "libvirtd"]),

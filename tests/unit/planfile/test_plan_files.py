@@ -94,6 +94,14 @@ def test_an_alert_stands_in_every_form_of_a_plan_and_is_nothing_to_do():
     assert "<li>sd/shared: it is nearly full; extend it</li>" in render_page(plan)
 
 
+def test_commands_in_advice_are_code_in_a_pull_request_comment_and_nothing_else_is_markup():
+    alert = Alert("vm/a", "the path /srv/`x* is full", "say `ostler vm resume vm/a_b`, then *look*")
+    lines = render_markdown(Plan("0.1.0", "dc/farm", "58cfb470", alerts=(alert,))).splitlines()
+
+    (line,) = [one for one in lines if one.startswith("- ")]
+    assert line == r"- `vm/a`: the path /srv/\`x\* is full → say `ostler vm resume vm/a_b`, then \*look\*"
+
+
 def test_unmet_requirements_stand_in_every_form_and_not_in_the_digest():
     short = Shortfall("cluster/main", "host/h1", (Homeless("vm/a", (("Memory", 2),)), Homeless("vm/b")))
     line = "n+1: if cluster/main loses host/h1, 2 of its VMs find no place: vm/a (Memory drops 2 hosts), vm/b (no other host is up)"
