@@ -84,6 +84,26 @@ def test_two_appliers_from_two_stores_have_one_effect(estate: Estate, tmp_path: 
     estate.assert_settled()
 
 
+def test_two_stores_in_one_home_are_two_appliers(estate: Estate, tmp_path: Path) -> None:
+    vm = estate.declare_vm("stored", placement={"hosts": ["h1"]})
+    estate.change("cluster/main", migration=SLOW_MIGRATION)
+    estate.apply()
+    before = estate.see(vm)
+    estate.change(vm, placement={"hosts": ["h2"]})
+    first = estate.apply_in_background()
+    wait_for(lambda: estate.migration_runs(vm, "h1"), "the migration")
+    more = estate.declare_vm("more-stored", disk=None, placement={"hosts": ["h1"]})
+    with environment(OSTLER_STORE=str(tmp_path / "other.sqlite")):
+        asked = estate.ostler("takeover", "-f", str(estate.write()))
+        assert (asked.status, str(estate.home / "store.sqlite") in asked.out) == (5, True), asked
+        estate.apply(status=5)
+    assert estate.homes(more) == []
+    finish(first, (0, 3))
+    estate.apply_until_settled()
+    estate.assert_undisturbed(vm, before, moved=True)
+    estate.assert_settled()
+
+
 def test_two_appliers_that_begin_at_once_start_each_vm_once(estate: Estate, tmp_path: Path) -> None:
     vms = [estate.declare_vm(f"race-{number}", disk=None) for number in range(3)]
     homes = [estate.home, other_home(estate.home, tmp_path / "home")]
