@@ -16,8 +16,10 @@ from nodeagent.wire.records import VmRecord
 
 def _objection(host: Host, arguments: PurgeVm) -> str | None:
     record = _record(host, arguments)
-    if record is None or not record.removed or record.removed_at_ms is None:
+    if record is None or not record.removed:
         return f"VM {arguments.vm} is not marked removed by a record of Ostler"
+    if record.removed_at_ms is None:
+        return f"the tombstone of VM {arguments.vm} does not say when it was removed"
     age_ms = wallclock_ms() - record.removed_at_ms
     if age_ms < 0:
         return "the VM was removed in the future by this host's clock; set the clock right"
