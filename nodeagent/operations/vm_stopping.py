@@ -3,6 +3,7 @@
 Used by stop-vm and reboot-vm.
 """
 
+import time
 from typing import Literal
 
 from nodeagent.drivers.command import never
@@ -58,7 +59,7 @@ def _destroy(host: Host, vm: str) -> None:
 
 def _press_until_gone(host: Host, vm: str, timeout_ms: int, control: Control, *, insist: bool) -> bool:
     """Whether the guest shut down within its time. insist: one that hangs is waited for as well; else that is an error."""
-    waited = 0
+    began_ms, waited, answers = _now_ms(), 0, True
     while waited < timeout_ms:
         try:
             if host.hypervisor.is_running(vm):
@@ -66,14 +67,20 @@ def _press_until_gone(host: Host, vm: str, timeout_ms: int, control: Control, *,
         except NotAnsweringError:
             if not insist:
                 raise
+            answers = False
         control.report(Progress(f"asked the guest to shut down, {waited // 1000} s ago at first"))
         part = min(PRESS_AGAIN_MS, timeout_ms - waited)
         if wait_gone(host, vm, part, control.cancelled):
             return True
         if control.cancelled():
-            raise OperationError(f"cancelled before guest {vm} shut down", "it may still do so; observe it")
-        waited += part
+            why = "it may still do so; observe it"
+            raise OperationError(f"cancelled before guest {vm} shut down", why, settled=answers)
+        waited = _now_ms() - began_ms
     return False
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def _press(host: Host, vm: str) -> None:

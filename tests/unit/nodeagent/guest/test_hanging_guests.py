@@ -1,5 +1,6 @@
 """A QEMU that does not answer: what was sent to it may still take effect, so no order says that it failed."""
 
+import time
 from io import BytesIO
 from threading import Event
 
@@ -9,7 +10,9 @@ import pytest
 from nodeagent.drivers.libvirt_errors import NotAnsweringError
 from nodeagent.drivers.libvirt_lanes import Lanes
 from nodeagent.operations.contract import OperationError
+from nodeagent.operations.vm_stopping import _press_until_gone
 from nodeagent.wire.arguments import PauseVm, RebootVm, SetVmMemory, StartVm, StopVm
+from tests.unit.nodeagent.guest.conftest import FakeControl
 from tests.unit.nodeagent.guest.samples import MASTER, MIB, VM, guest, nic
 
 CONFIG = guest(nics=(nic(1),))
@@ -118,6 +121,28 @@ def test_a_guest_that_hangs_is_destroyed_where_the_order_says_so(bench, monkeypa
     bench.run(StopVm(MASTER, VM, 1, "shutdown", 10, "stopped", then_destroy=True))
 
     assert bench.record(VM).run.closed == "stopped"
+
+
+def test_the_time_that_a_hanging_call_takes_counts_and_a_cancelled_stop_is_not_known(bench, monkeypatch):
+    """Else the order's own time is over before the plug is pulled."""
+    bench.define(CONFIG)
+    bench.run(START)
+    asked = []
+
+    def hang_a_while(_vm):
+        asked.append(_vm)
+        time.sleep(0.15)
+        raise BUSY
+
+    monkeypatch.setattr(bench.hypervisor, "is_running", hang_a_while)
+    with pytest.raises(OperationError, match="cancelled") as caught:
+        _press_until_gone(bench.host, VM, 60_000, FakeControl(limit_ms=100), insist=True)
+    assert not caught.value.settled
+
+    monkeypatch.setattr("nodeagent.operations.vm_stopping.PRESS_AGAIN_MS", 1)
+    asked.clear()
+    assert not _press_until_gone(bench.host, VM, 300, FakeControl(limit_ms=60_000), insist=True)
+    assert 0 < len(asked) < 20
 
 
 def _hang(bench, monkeypatch):
