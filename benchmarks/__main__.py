@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-TOPICS = ("passes", "apply", "facts")
+TOPICS = ("passes", "balance", "apply", "facts")
 
 
 def main() -> None:

@@ -12,6 +12,13 @@ from reconciler.placement.balance.search import search_balance
 from reconciler.placement.balance.state import ClusterState, Integers
 
 WEIGHTS, PRICE = Weights(), Price()
+PATHS: tuple[tuple[float, ...], ...] = ((1.0,), (0.3, 1.0))
+"""Shares of the prices, one search after another. Where little is free, large VMs get nowhere before others have made
+room; at a lower price they do, and what does not pay in the end is taken back at the full one."""
+DIGITS = 9
+"""Points; what differs less is rounding."""
+SEVERAL_PATHS = 1 << 22
+"""Pairs of VMs; of clusters with more only the first path is gone, for its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +87,12 @@ def _find_hops(state: ClusterState, weights: Weights, price: Price) -> list[Hop]
     """Hops that gain more than they cost, legal one after another. VMs for which no way is found are left out of the
     search from then on."""
     barred: set[int] = set()
+    paths = PATHS if len(state.vms.host) ** 2 <= SEVERAL_PATHS else PATHS[:1]
     while True:
-        found = layout_of(state, weights, price)
-        found.rows = found.rows[~np.isin(found.rows, list(barred))]
-        search_balance(found)
+        found = min(
+            (_search(state, weights, price, barred, steps) for steps in paths),
+            key=lambda one: round(one.tally.score() + one.cost(), DIGITS),
+        )
         start = layout_of(state, weights, price)
         before = start.tally.score()
         hops = rehearse_moves(start, found.host, _preference(start, found.host))
@@ -91,6 +100,19 @@ def _find_hops(state: ClusterState, weights: Weights, price: Price) -> list[Hop]
         if not stuck:
             return hops if before - start.tally.score() > _cost(start, hops) else []
         barred.update(stuck)
+
+
+def _search(
+    state: ClusterState, weights: Weights, price: Price, barred: set[int], steps: tuple[float, ...]
+) -> Layout:
+    """What a search finds at one share of the prices after the other."""
+    layout = layout_of(state, weights, price)
+    layout.rows = layout.rows[~np.isin(layout.rows, list(barred))]
+    prices = layout.prices
+    for share in steps:
+        layout.prices = prices * share
+        search_balance(layout)
+    return layout
 
 
 def _preference(layout: Layout, wanted: Integers) -> list[int]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reconciler.placement.balance.layout import NOBODY, Candidates, Layout
-from reconciler.placement.balance.score import NUMBER, tally_of
+from reconciler.placement.balance.score import LOAD, MEMORY, NUMBER, tally_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Rehearsal:
         members = [one for one in there if mine & set(layout.groups[one].tolist())]
         lacking = (takes[vm] - layout.tally.scales.limits[target] + layout.tally.used[target])[:NUMBER]
         lacking = lacking - takes[members, :NUMBER].sum(axis=0)
-        for one in sorted(set(there) - set(members), key=lambda one: (-takes[one, 0], one)):
+        for one in sorted(set(there) - set(members), key=lambda one: (-takes[one, MEMORY], one)):
             if (lacking <= 0).all():
                 break
             members.append(one)
@@ -95,11 +95,14 @@ class Rehearsal:
         return fits
 
     def _parking_place(self, vm: int, avoid: int) -> int | None:
-        hosts = np.arange(len(self.layout.tally.used))
+        """The legal host with most memory free, then with least load."""
+        tally = self.layout.tally
+        hosts = np.arange(len(tally.used))
         legal = self.layout.legal(Candidates(np.full_like(hosts, vm), hosts, np.full_like(hosts, NOBODY)))
         legal[[avoid, self.pending[vm]]] = False
-        room = self.layout.tally.scales.limits[:, 0] - self.layout.tally.used[:, 0]
-        return int(np.where(legal, room, -1).argmax()) if legal.any() else None
+        room = tally.scales.limits[:, MEMORY] - tally.used[:, MEMORY]
+        best = np.lexsort((tally.used[:, LOAD], -room, ~legal))[:1]
+        return int(best[0]) if legal.any() else None
 
     def _is_worth(self, vm: int, blockers: list[int]) -> bool:
         """Whether the moves of these VMs gain more, in the end, than they cost with the parking."""

@@ -25,13 +25,14 @@ class Weights:
     each CPU; number: VMs as a share of the mean number; spare: share of a host's memory for whose VMs there would be
     no room elsewhere (N+1), mean of all hosts.
 
-    VM numbers count most: they stand for all load that nobody measures (disks, networks), as they do in Ganeti.
+    CPU load counts more than memory, since guests feel it; VM numbers most, since they stand for all load that nobody
+    measures (disks, networks), as they do in Ganeti.
     """
 
     memory: float = 1.0
-    load: float = 1.0
+    load: float = 4.0
     vcpus: float = 1.0
-    number: float = 4.0
+    number: float = 5.0
     spare: float = 4.0
 
 

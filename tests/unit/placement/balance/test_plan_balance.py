@@ -171,9 +171,10 @@ def test_moves_gain_more_than_they_cost(state: ClusterState, price: Price) -> No
         assert plan.before.score - plan.after.score > plan.cost > 0.0
 
 
-@given(clusters(), st.randoms(use_true_random=False))
-def test_other_names_for_hosts_change_nothing_but_names(state: ClusterState, chance: random.Random) -> None:
+@given(clusters(), st.integers(0, 2**32))
+def test_other_names_for_hosts_change_nothing_but_names(state: ClusterState, seed: int) -> None:
     """Where no two VMs are alike. (Between alike ones the lower position decides, and the end may be another.)"""
+    chance = random.Random(seed)
     state = all_different(state, chance)
     order = np.array(chance.sample(range(len(state.hosts.cpus)), len(state.hosts.cpus)), dtype=np.int64)
     renamed = with_hosts_in_order(state, order)

@@ -25,13 +25,13 @@ def test_the_spreads_of_a_small_cluster() -> None:
     and 1 on 4 CPUs: 1/4. VMs 3 and 1: 1, half of the mean of 2."""
     state = cluster([(32, 4), (32, 4)], [(8, 0), (8, 0), (8, 0), (8, 1)], load=[40, 40, 40, 40])
 
-    found = measure(state)
+    found = measure(state, Weights(memory=1, load=2, vcpus=3, number=4))
 
     assert found.memory == pytest.approx(0.25)
     assert found.load == pytest.approx(0.1)
     assert found.vcpus == pytest.approx(0.25)
     assert found.numbers == pytest.approx(1.0)
-    expected = sum(w * (sqrt(s**2 + FINE**2) - FINE) for w, s in ((1, 0.25), (1, 0.1), (1, 0.25), (4, 0.5)))
+    expected = sum(w * (sqrt(s**2 + FINE**2) - FINE) for w, s in ((1, 0.25), (2, 0.1), (3, 0.25), (4, 0.5)))
     assert found.score == pytest.approx(expected)
 
 
