@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import ganeti
 from benchmarks.clusters import GIB, make_cluster
 from reconciler.placement.balance.plan import Spreads, measure, plan_balance
-from reconciler.placement.balance.score import Weights, scales_of, spread
+from reconciler.placement.balance.score import Weights, points, scales_of
 from reconciler.placement.balance.state import ClusterState, Integers
 
 ROUNDS = 5
@@ -111,9 +111,7 @@ def least_spreads(state: ClusterState) -> Spreads:
             part = takes.sum() / unit / scales.number % 1.0
             deviations[one] = np.sqrt(part * (1 - part)) * unit / sizes[0]
     memory, load, vcpus, numbers = (float(one) for one in deviations)
-    return Spreads(
-        memory, load, vcpus, numbers * scales.mean, 0, float(spread(deviations**2) @ scales.weights)
-    )
+    return Spreads(memory, load, vcpus, numbers * scales.mean, 0, float(points(scales, deviations**2)))
 
 
 def _ours(state: ClusterState) -> Result:

@@ -17,8 +17,10 @@ PATHS: tuple[tuple[float, ...], ...] = ((1.0,), (0.3, 1.0))
 room; at a lower price they do, and what does not pay in the end is taken back at the full one."""
 DIGITS = 9
 """Points; what differs less is rounding."""
-SEVERAL_PATHS = 1 << 22
-"""Pairs of VMs; of clusters with more only the first path is gone, for its time."""
+DEARER = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+"""Prices at which fewer moves are looked for, as multiples."""
+SMALL = 1 << 22
+"""Pairs of VMs; of clusters with more only the first path is gone, at one price, for its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,12 @@ def plan_balance(
     """A short set of moves to a state of which the same call plans nothing more; only VMs that may move, from hosts that
     send to hosts that receive, never against a hard rule or beyond a limit, neither in between.
 
-    most_moves: only so many, the first ones, are planned; the next call goes on from there.
+    most_moves: only so many are planned, as dearer prices choose them or, if that is better, the first ones; the next
+    call goes on from there.
     """
-    hops: list[Hop] = []
-    while stage := _find_hops(state.with_places(_end(state, hops)), weights, price):
-        hops = _without_detours(state, [*hops, *stage], weights, price) if hops else stage
-    hops = hops[:most_moves]
+    hops = _find_all_hops(state, weights, price)
+    if most_moves is not None and len(hops) > most_moves:
+        hops = _find_few_hops(state, weights, price, most_moves, hops)
     layout, end = layout_of(state, weights, price), _end(state, hops)
     return BalancePlan(
         moves=order_hops(layout, hops),
@@ -83,11 +85,32 @@ def measure(state: ClusterState, weights: Weights = WEIGHTS) -> Spreads:
     )
 
 
+def _find_all_hops(state: ClusterState, weights: Weights, price: Price) -> list[Hop]:
+    """Hops after which none are found any more."""
+    hops: list[Hop] = []
+    while stage := _find_hops(state.with_places(_end(state, hops)), weights, price):
+        hops = _without_detours(state, [*hops, *stage], weights, price) if hops else stage
+    return hops
+
+
+def _find_few_hops(
+    state: ClusterState, weights: Weights, price: Price, most: int, hops: list[Hop]
+) -> list[Hop]:
+    """At most so many: the first of these, or all at one of the dearer prices, whichever ends nearer to balance."""
+    choices = [hops[:most]]
+    for times in DEARER if _is_small(state) else ():
+        dear = Price(price.number * times, price.carried * times)
+        if len(few := _find_all_hops(state, weights, dear)) <= most:
+            choices.append(few)
+            break
+    return min(choices, key=lambda one: measure(state.with_places(_end(state, one)), weights).score)
+
+
 def _find_hops(state: ClusterState, weights: Weights, price: Price) -> list[Hop]:
     """Hops that gain more than they cost, legal one after another. VMs for which no way is found are left out of the
     search from then on."""
     barred: set[int] = set()
-    paths = PATHS if len(state.vms.host) ** 2 <= SEVERAL_PATHS else PATHS[:1]
+    paths = PATHS if _is_small(state) else PATHS[:1]
     while True:
         found = min(
             (_search(state, weights, price, barred, steps) for steps in paths),
@@ -113,6 +136,10 @@ def _search(
         layout.prices = prices * share
         search_balance(layout)
     return layout
+
+
+def _is_small(state: ClusterState) -> bool:
+    return len(state.vms.host) ** 2 <= SMALL
 
 
 def _preference(layout: Layout, wanted: Integers) -> list[int]:

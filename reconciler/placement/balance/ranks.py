@@ -1,7 +1,8 @@
 """How all moves and all exchanges rank, by matrix products.
 
-A rank is a linear bound: the change of score and cost is never worse than its rank, since a spread is a concave function
-of the variance (spare room aside). Whoever takes a candidate computes the change itself.
+A rank is linear in the variances. As a spread is a concave function of the variance, the change of score and cost is not
+worse than its rank (as long as no spread crosses `Weights.even`, and spare room aside). Whoever takes a candidate computes
+the change itself.
 
 In the formulas, for each resource: a and b are what two VMs take, c and d the sizes of their hosts, y and z the hosts'
 offsets from the mean, N the number of hosts; all change N times the variance.
@@ -10,7 +11,7 @@ offsets from the mean, N the number of hosts; all change N times the variance.
 import numpy as np
 
 from reconciler.placement.balance.layout import Layout
-from reconciler.placement.balance.score import FINE
+from reconciler.placement.balance.score import slopes as slopes_of
 from reconciler.placement.balance.state import Floats, Integers
 
 Terms = list[tuple[Floats, Floats]]
@@ -20,7 +21,7 @@ Terms = list[tuple[Floats, Floats]]
 def rank_moves(layout: Layout, rows: Integers, hosts: Integers) -> Floats:
     """By VM and host (one that counts): (1 - 1/N)(a²/c² + a²/d²) + 2a²/(Ncd) + 2az/d - 2ay/c. Not below 0 on the VM's own host."""
     tally, scales = layout.tally, layout.tally.scales
-    slopes, number, takes = _slopes(layout), scales.number, scales.takes[rows]
+    slopes, number, takes = slopes_of(tally.scales, tally.variances), scales.number, scales.takes[rows]
     sizes, offsets = scales.sizes[hosts], tally.offsets[hosts]
     terms = [
         (_leaving(layout, rows, slopes), np.ones((len(hosts), 1))),
@@ -37,10 +38,12 @@ def rank_moves(layout: Layout, rows: Integers, hosts: Integers) -> Floats:
 
 def rank_exchanges(layout: Layout, rows: Integers, columns: Integers) -> Floats:
     """By VM and VM: as a move of the difference of what they take. Not below 0 on one host."""
-    scales = layout.tally.scales
+    tally, scales = layout.tally, layout.tally.scales
     sizes = scales.sizes[scales.counted]
     even = (sizes == sizes[:1]).all(axis=0)
-    slopes = np.where(even & (scales.takes == scales.takes[:1]).all(axis=0), 0.0, _slopes(layout))
+    slopes = np.where(
+        even & (scales.takes == scales.takes[:1]).all(axis=0), 0.0, slopes_of(tally.scales, tally.variances)
+    )
     terms = [
         (_leaving(layout, rows, slopes), np.ones((len(columns), 1))),
         (np.ones((len(rows), 1)), _leaving(layout, columns, slopes)),
@@ -53,12 +56,6 @@ def rank_exchanges(layout: Layout, rows: Integers, columns: Integers) -> Floats:
     _credit_homecoming(layout, ranks, rows, layout.host[columns])
     _credit_homecoming(layout, ranks.T, columns, layout.host[rows])
     return ranks
-
-
-def _slopes(layout: Layout) -> Floats:
-    """By how much the score rises with N times the variance, by resource."""
-    tally = layout.tally
-    return np.asarray(tally.scales.weights / (2 * np.sqrt(tally.variances + FINE**2)) / tally.scales.number)
 
 
 def _leaving(layout: Layout, vms: Integers, slopes: Floats) -> Floats:

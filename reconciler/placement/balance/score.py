@@ -1,8 +1,9 @@
 """How far a cluster is from balance, and by how much a change of two hosts brings it nearer: exact, for many at once.
 
-score = sum over memory, CPU load, vCPUs and VM numbers of weight * spread, + weight * shortage; 0 is perfect.
+score = sum over memory, CPU load, vCPUs and VM numbers of weight * points, + weight * shortage; 0 is perfect.
 spread = sqrt(variance over hosts of used / size + FINE**2) - FINE: a standard deviation, but what is finer than FINE
-hardly counts. shortage: of spare room, see `spare`.
+hardly counts. points = what of the spread is beyond `Weights.even`, and a small part (WITHIN) of what is not.
+shortage: of spare room, see `spare`.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from reconciler.placement.balance.state import Booleans, ClusterState, Floats, I
 MEMORY, LOAD, VCPUS, NUMBER = range(4)
 FINE = 0.002
 """A fifth of a percent of a host: nobody feels a smaller difference."""
+WITHIN = 0.02
+"""So little tells apart moves that cost the same, and is worth none by itself."""
 WHOLE_CPU = 100
 """Load is in percent of one CPU."""
 
@@ -23,24 +26,25 @@ WHOLE_CPU = 100
 class Weights:
     """What one unit of each spread counts. memory: share of a host's memory; load: share of its CPUs; vcpus: vCPUs for
     each CPU; number: VMs as a share of the mean number; spare: share of a host's memory for whose VMs there would be
-    no room elsewhere (N+1), mean of all hosts.
+    no room elsewhere (N+1), mean of all hosts. even: the spread of memory and of vCPUs that counts as even already.
 
-    CPU load counts more than memory, since guests feel it; VM numbers most, since they stand for all load that nobody
-    measures (disks, networks), as they do in Ganeti.
+    CPU load counts more than memory, since guests feel it, and to the last percent. VM numbers count to the last VM:
+    they stand for all load that nobody measures (disks, networks), as they do in Ganeti.
     """
 
     memory: float = 1.0
-    load: float = 4.0
+    load: float = 2.0
     vcpus: float = 1.0
-    number: float = 5.0
+    number: float = 0.7
     spare: float = 4.0
+    even: float = 0.07
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scales:
     """What never changes while one cluster is balanced. takes: by VM and resource; sizes, limits: by host and resource
-    (inf: no limit); counted: the hosts that take part, which are `number`, with `mean` VMs each; weights: by
-    resource."""
+    (inf: no limit); counted: the hosts that take part, which are `number`, with `mean` VMs each; even,
+    weights: by resource."""
 
     takes: Floats
     sizes: Floats
@@ -48,6 +52,7 @@ class Scales:
     counted: Booleans
     number: int
     mean: float
+    even: Floats
     weights: Floats
 
 
@@ -68,6 +73,7 @@ def scales_of(state: ClusterState, weights: Weights) -> Scales:
         counted=counted,
         number=max(1, int(counted.sum())),
         mean=mean,
+        even=np.array([weights.even, 0.0, weights.even, 0.0]),
         weights=np.array([weights.memory, weights.load, weights.vcpus, weights.number]),
     )
 
@@ -80,9 +86,18 @@ def used_of(state: ClusterState, takes: Floats) -> Floats:
     return used
 
 
-def spread(variances: Floats) -> Floats:
-    """Variances to spreads; rounding below zero counts as zero."""
-    return np.asarray(np.sqrt(np.maximum(variances, 0.0) + FINE**2) - FINE)
+def points(scales: Scales, variances: Floats) -> Floats:
+    """Variances (the last axis by resource) to points of the score; rounding below zero counts as zero."""
+    spread = np.sqrt(np.maximum(variances, 0.0) + FINE**2) - FINE
+    felt = np.maximum(spread - scales.even, 0.0)
+    return np.asarray((WITHIN * spread + (1 - WITHIN) * felt) @ scales.weights)
+
+
+def slopes(scales: Scales, variances: Floats) -> Floats:
+    """By how much the score rises with N times the variance of each resource."""
+    root = np.sqrt(variances + FINE**2)
+    steep = np.where(root - FINE >= scales.even, 1.0, WITHIN)
+    return np.asarray(scales.weights * steep / (2 * root) / scales.number)
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +123,7 @@ class Tally:
 
     def score(self) -> float:
         """0 is perfect balance."""
-        return float(spread(self.variances) @ self.scales.weights) + self.spare_weight * self.spare.shortage()
+        return float(points(self.scales, self.variances)) + self.spare_weight * self.spare.shortage()
 
     def changes(self, vms: Integers, partners: Integers, sources: Integers, targets: Integers) -> Floats:
         """By how much the score changes if a VM went from source to target and its partner (-1: none) came back; one
@@ -118,7 +133,7 @@ class Tally:
         out, into = amounts / scales.sizes[sources], amounts / scales.sizes[targets]
         squares = out * (out - 2 * self.offsets[sources]) + into * (into + 2 * self.offsets[targets])
         after = self.variances + squares / scales.number - ((into - out) / scales.number) ** 2
-        change = (spread(after) - spread(self.variances)) @ scales.weights
+        change = points(scales, after) - points(scales, self.variances)
         if self.spare_weight and not self.spare.is_ample():
             change += self.spare_weight * self.spare.changes(vms, partners, sources, targets)
         return np.asarray(change)

@@ -2,7 +2,7 @@
 
 from statistics import fmean
 
-from reconciler.placement.balance.score import FINE, Weights
+from reconciler.placement.balance.score import FINE, WITHIN, Weights
 from reconciler.placement.balance.state import ClusterState
 
 
@@ -12,20 +12,23 @@ def plain_score(state: ClusterState, weights: Weights) -> float:
     there = {host: [vm for vm in range(len(vms.host)) if vms.host[vm] == host] for host in counted}
     number = max(1.0, sum(map(len, there.values())) / max(1, len(counted)))
     shares = [
-        (weights.memory, [sum(vms.memory_bytes[there[h]]) / hosts.memory_bytes[h] for h in counted]),
-        (weights.load, [
+        (weights.memory, weights.even, [sum(vms.memory_bytes[there[h]]) / hosts.memory_bytes[h] for h in counted]),
+        (weights.load, 0.0, [
             (sum(vms.load_percent[there[h]]) + hosts.extra_load_percent[h]) / (100 * hosts.cpus[h]) for h in counted
         ]),
-        (weights.vcpus, [sum(vms.vcpus[there[h]]) / hosts.cpus[h] for h in counted]),
-        (weights.number, [len(there[h]) / number for h in counted]),
+        (weights.vcpus, weights.even, [sum(vms.vcpus[there[h]]) / hosts.cpus[h] for h in counted]),
+        (weights.number, 0.0, [len(there[h]) / number for h in counted]),
     ]  # fmt: skip
-    spreads = sum(weight * plain_spread([float(one) for one in values]) for weight, values in shares)
+    spreads = sum(
+        weight * plain_points([float(one) for one in values], even) for weight, even, values in shares
+    )
     return spreads + weights.spare * plain_shortage(state, counted)
 
 
-def plain_spread(values: list[float]) -> float:
+def plain_points(values: list[float], even: float) -> float:
     mean = fmean(values)
-    return float((fmean([(one - mean) ** 2 for one in values]) + FINE**2) ** 0.5 - FINE)
+    spread = float((fmean([(one - mean) ** 2 for one in values]) + FINE**2) ** 0.5 - FINE)
+    return WITHIN * spread + (1 - WITHIN) * max(0.0, spread - even)
 
 
 def plain_shortage(state: ClusterState, counted: list[int]) -> float:

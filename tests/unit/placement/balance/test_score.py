@@ -16,7 +16,7 @@ from reconciler.placement.balance.state import ClusterState
 from tests.unit.placement.balance.clusters import cluster, clusters
 from tests.unit.placement.balance.plain import plain_score
 
-NEVER_SPARE = Weights(spare=0.0)
+LINEAR = Weights(spare=0.0, even=0.0)
 FREE = Price(0.0, 0.0)
 
 
@@ -25,7 +25,7 @@ def test_the_spreads_of_a_small_cluster() -> None:
     and 1 on 4 CPUs: 1/4. VMs 3 and 1: 1, half of the mean of 2."""
     state = cluster([(32, 4), (32, 4)], [(8, 0), (8, 0), (8, 0), (8, 1)], load=[40, 40, 40, 40])
 
-    found = measure(state, Weights(memory=1, load=2, vcpus=3, number=4))
+    found = measure(state, Weights(memory=1, load=2, vcpus=3, number=4, even=0.0))
 
     assert found.memory == pytest.approx(0.25)
     assert found.load == pytest.approx(0.1)
@@ -33,6 +33,15 @@ def test_the_spreads_of_a_small_cluster() -> None:
     assert found.numbers == pytest.approx(1.0)
     expected = sum(w * (sqrt(s**2 + FINE**2) - FINE) for w, s in ((1, 0.25), (2, 0.1), (3, 0.25), (4, 0.5)))
     assert found.score == pytest.approx(expected)
+
+
+def test_a_spread_that_counts_as_even_is_worth_a_fiftieth() -> None:
+    """16 and 14 of 32 GiB: 1/32 from the mean each, beside a spread of vCPUs of 0 and of VM numbers of 0."""
+    state = cluster([(32, 4), (32, 4)], [(8, 0), (8, 0), (7, 1), (7, 1)])
+    spread = sqrt((1 / 32) ** 2 + FINE**2) - FINE
+
+    assert measure(state, Weights(even=0.07)).score == pytest.approx(spread / 50)
+    assert measure(state, Weights(even=0.02)).score == pytest.approx(spread / 50 + (spread - 0.02) * 49 / 50)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +104,7 @@ def test_changes_are_what_the_plain_score_finds_afterwards(
 @given(clusters(), st.booleans())
 def test_no_change_is_worse_than_its_rank(state: ClusterState, away: bool) -> None:
     """That is why a search may trust ranks, which matrix products find for all pairs at once."""
-    layout = layout_of(state, NEVER_SPARE, Price())
+    layout = layout_of(state, LINEAR, Price())
     legal = every_candidate(layout).some(layout.legal(every_candidate(layout)))
     if away and len(legal.vms):
         layout.apply(int(legal.vms[0]), int(legal.targets[0]), int(legal.partners[0]))
