@@ -17,13 +17,13 @@ class Price:
     of each carries (`Vms.move_bytes`) were carried once. Shares of all, so that they mean the same in small and large
     clusters.
 
-    With the defaults and the default weights, moving a tenth of the VMs (of average size) must level memory by 5.5
-    percent of a host, CPU load by 3 percent, or VM numbers by 8 percent. A price per VM below the weight of VM numbers
+    With the defaults and the default weights, moving a tenth of the VMs (of average size) must level memory by 6.3
+    percent of a host, CPU load by 3.2 percent, or VM numbers by 9 percent. A price per VM below the weight of VM numbers
     lets them be levelled to the last VM.
     """
 
-    number: float = 0.5
-    carried: float = 0.05
+    number: float = 0.6
+    carried: float = 0.03
 
 
 @dataclass(frozen=True, slots=True, eq=False)

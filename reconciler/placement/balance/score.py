@@ -34,7 +34,7 @@ class Weights:
 
     memory: float = 1.0
     load: float = 2.0
-    vcpus: float = 1.0
+    vcpus: float = 0.7
     number: float = 0.7
     spare: float = 4.0
     even: float = 0.07

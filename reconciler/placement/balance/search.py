@@ -19,6 +19,9 @@ PAIRS = 1 << 23
 MOST_TRIED = 4096
 """Candidates of one list that are tried one by one."""
 
+MOST_REFUSED = 16
+"""Candidates of one turn that gain no longer enough after what was taken before; with so many, it is time to rank anew."""
+
 
 def search_balance(layout: Layout) -> None:
     """Changes the layout until no move and no exchange gains more than it costs."""
@@ -69,6 +72,7 @@ def _take_in_order(layout: Layout, found: Candidates, order: Integers, change: F
     """The first candidate, and all that gain nearly as much between hosts of which no earlier one has changed any."""
     least = AS_GOOD * change[order[0]]
     touched: set[int] = set()
+    refused = 0
     for one in order[change[order] <= least]:
         vm, target = int(found.vms[one]), int(found.targets[one])
         ends = {int(layout.host[vm]), target}
@@ -76,6 +80,9 @@ def _take_in_order(layout: Layout, found: Candidates, order: Integers, change: F
             continue
         # What was taken before leaves these hosts as they were, but it has changed the variances and the spare room.
         if touched and layout.changes(found.some(np.array([one])))[0] > least:
+            refused += 1
+            if refused == MOST_REFUSED:
+                return
             continue
         layout.apply(vm, target, int(found.partners[one]))
         touched |= ends

@@ -20,7 +20,7 @@ AT_ONCE = 4096
 class SpareRoom:
     """sizes: bytes, largest first; slots: by VM and size, what it takes; memory: of each VM; free: bytes by host;
     need: by host and size, of VMs that would restart; total: bytes of each host; counted: hosts that may be lost;
-    receives: hosts on which VMs restart."""
+    receives: hosts on which VMs restart; ample: the answer of `is_ample`, until something changes."""
 
     sizes: Integers
     slots: Integers
@@ -30,6 +30,7 @@ class SpareRoom:
     total: Integers
     counted: Booleans
     receives: Booleans
+    ample: bool | None = None
 
     def offered(self) -> Integers:
         """By host and size, the slots that it has free; none where it takes no VMs."""
@@ -53,12 +54,18 @@ class SpareRoom:
 
     def is_ample(self) -> bool:
         """Whether no change of two hosts could make anything missing."""
+        if self.ample is None:
+            self.ample = self._has_margin()
+        return self.ample
+
+    def _has_margin(self) -> bool:
         offered = self.offered()
         margin = offered.sum(axis=0) - (self.need + offered)[self.counted].max(axis=0, initial=0)
         return bool((margin >= 2 * self.slots.max(axis=0, initial=0) + 4).all())
 
     def apply(self, vm: int, partner: int, source: int, target: int) -> None:
         """A VM has gone from source to target, and its partner (-1: none) back."""
+        self.ample = None
         for one, sign in ((vm, 1), (partner, -1)):
             if one >= 0:
                 self.free[source] += sign * self.memory[one]
