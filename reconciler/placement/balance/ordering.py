@@ -71,7 +71,7 @@ def _wait_for_room(layout: Layout, hops: Sequence[Hop], host: int, waits: list[s
         if hop.target != host:
             continue
         used += scales.takes[hop.vm, :NUMBER]
-        while (used > limit).any() and needed < len(departures) and departures[needed] < position:
+        while (used > limit).any() and needed < len(departures):
             used -= scales.takes[hops[departures[needed]].vm, :NUMBER]
             needed += 1
         waits[position].update(departures[:needed])

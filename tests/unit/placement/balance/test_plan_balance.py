@@ -196,6 +196,46 @@ def test_a_second_run_plans_nothing(state: ClusterState, price: Price) -> None:
     assert plan_balance(state.with_places(plan.end), price=price).moves == ()
 
 
+@pytest.mark.parametrize(
+    ("hosts", "vms", "load"),
+    [
+        (
+            3,
+            [
+                (8, 2),
+                (8, 2),
+                (3, 2),
+                (1, 2),
+                (8, 1),
+                (2, 0),
+                (8, 2),
+                (16, 1),
+                (1, 0),
+                (1, 2),
+                (16, 0),
+                (8, 0),
+            ],
+            [10, 90, 90, 10, 0, 10, 90, 0, 90, 40, 90, 0],
+        ),
+        (
+            2,
+            [(5, 0), (3, 1), (16, 1), (8, 1), (5, 1), (8, 0), (2, 0), (1, 0), (2, 0)],
+            [0, 40, 0, 10, 40, 10, 90, 0, 0],
+        ),
+    ],
+)
+def test_what_a_second_search_finds_is_in_the_plan(
+    hosts: int, vms: list[tuple[int, int]], load: list[float]
+) -> None:
+    """Clusters so full that one search leaves something to gain from where its moves end."""
+    state = cluster([(32, 4)] * hosts, vms, load=load)
+
+    plan = plan_balance(state, price=TINY)
+
+    assert plan.moves
+    assert plan_balance(state.with_places(plan.end), price=TINY).moves == ()
+
+
 @given(clusters(), st.sampled_from([CHEAP, TINY, Price()]))
 def test_moves_gain_more_than_they_cost(state: ClusterState, price: Price) -> None:
     plan = plan_balance(state, price=price)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from reconciler.placement.balance.layout import Candidates, Layout, Price, layout_of
 from reconciler.placement.balance.plan import measure
 from reconciler.placement.balance.ranks import rank_exchanges, rank_moves
-from reconciler.placement.balance.score import FINE, Weights, tally_of
+from reconciler.placement.balance.score import FINE, Weights, slopes, tally_of
 from reconciler.placement.balance.state import ClusterState
-from tests.unit.placement.balance.clusters import cluster, clusters
+from tests.unit.placement.balance.clusters import broken, cluster, clusters
 from tests.unit.placement.balance.plain import plain_score
 
 LINEAR = Weights(spare=0.0, even=0.0)
@@ -93,16 +93,13 @@ def test_changes_are_what_the_plain_score_finds_afterwards(
     for change, vm, target, partner in zip(
         layout.changes(some), some.vms, some.targets, some.partners, strict=True
     ):
-        after = state.vms.host.copy()
-        after[vm] = target
-        if partner >= 0:
-            after[partner] = state.vms.host[vm]
+        after = places_after(state, vm, target, partner)
         difference = plain_score(state.with_places(after), Weights()) - plain_score(state, Weights())
         assert change == pytest.approx(difference, abs=1e-9)
 
 
 @given(clusters(), st.booleans())
-def test_no_change_is_worse_than_its_rank(state: ClusterState, away: bool) -> None:
+def test_ranks_are_linear_in_the_variances_and_no_change_is_worse(state: ClusterState, away: bool) -> None:
     """That is why a search may trust ranks, which matrix products find for all pairs at once."""
     layout = layout_of(state, LINEAR, Price())
     legal = every_candidate(layout).some(layout.legal(every_candidate(layout)))
@@ -111,13 +108,70 @@ def test_no_change_is_worse_than_its_rank(state: ClusterState, away: bool) -> No
     found = every_candidate(layout)
     vms, hosts = np.arange(len(layout.host)), np.arange(len(layout.tally.used))
     moves, exchanges = rank_moves(layout, vms, hosts), rank_exchanges(layout, vms, vms)
-    alone = found.partners < 0
 
-    ranks = np.where(alone, moves[found.vms, found.targets], exchanges[found.vms, found.partners])
+    ranks = np.where(
+        found.partners < 0, moves[found.vms, found.targets], exchanges[found.vms, found.partners]
+    )
 
+    assert ranks[:40] == pytest.approx(linear_changes(layout, found)[:40], abs=1e-8)
     assert (layout.changes(found) <= ranks + 1e-9).all()
     assert (np.diag(exchanges)[layout.rows] > -1e-9).all()
     assert (moves[layout.rows, layout.host[layout.rows]] > -1e-9).all()
+
+
+@given(clusters())
+def test_what_is_legal_breaks_nothing(state: ClusterState) -> None:
+    """And the other way round: what breaks nothing is legal."""
+    layout = layout_of(state, Weights(), FREE)
+    found = every_candidate(layout)
+    before = {one for one in broken(state) if one[0] != "gather"}
+    for legal, vm, target, partner in zip(
+        layout.legal(found)[:60], found.vms, found.targets, found.partners, strict=False
+    ):
+        after = state.with_places(places_after(state, vm, target, partner))
+        fresh = {one for one in broken(after) if one[0] != "gather"} - before
+        reaches = partner < 0 or state.hosts.receives[state.vms.host[vm]]
+        assert legal == (not fresh and reaches and state.hosts.receives[target])
+
+
+@given(clusters())
+def test_where_spare_room_is_ample_no_change_of_two_hosts_matters(state: ClusterState) -> None:
+    layout = layout_of(state, Weights(), FREE)
+    spare, found = layout.tally.spare, every_candidate(layout)
+
+    if spare.is_ample():
+        assert spare.shortage() == 0.0
+        sources = layout.host[found.vms]
+        legal = layout.legal(found)
+        changes = spare.changes(found.vms, found.partners, sources, found.targets)
+        assert not changes[legal].any()
+
+
+def linear_changes(layout: Layout, found: Candidates) -> np.ndarray:
+    """By the definition: slope of the score times what the sums of squares change, and what the cost changes."""
+    tally = layout.tally
+    slope = slopes(tally.scales, tally.variances) * tally.scales.number
+    changes = []
+    for vm, target, partner in zip(found.vms[:40], found.targets, found.partners, strict=False):
+        source = layout.host[vm]
+        after, used = layout.host.copy(), tally.used.copy()
+        for one, here, there in ((vm, source, target), (partner, target, source)):
+            if one >= 0:
+                after[one] = there
+                used[here] -= tally.scales.takes[one]
+                used[there] += tally.scales.takes[one]
+        shares = (used / tally.scales.sizes)[tally.scales.counted]
+        price = layout.prices[after != layout.home].sum() - layout.cost()
+        changes.append((shares.var(axis=0) - tally.variances) @ slope + price)
+    return np.array(changes)
+
+
+def places_after(state: ClusterState, vm: int, target: int, partner: int) -> np.ndarray:
+    after = state.vms.host.copy()
+    after[vm] = target
+    if partner >= 0:
+        after[partner] = state.vms.host[vm]
+    return after
 
 
 def every_candidate(layout: Layout) -> Candidates:
