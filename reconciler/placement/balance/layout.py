@@ -9,6 +9,10 @@ from reconciler.placement.balance.state import Booleans, ClusterState, Floats, I
 
 NOBODY = -1
 """No partner; no spread group."""
+ROUNDING = 1e-9
+"""Points; what changes less is rounding."""
+LEAST_SHARE = 0.1
+"""Of a move's mean price. Where a VM moves anyway it costs nothing to send it elsewhere, but there is no end to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,11 @@ class Layout:
     rows: Integers
     groups: Integers
     crowd: Integers
+
+    @property
+    def least(self) -> float:
+        """Points that a change must gain to be made at all, even one that costs nothing."""
+        return max(ROUNDING, LEAST_SHARE * float(self.prices.mean())) if len(self.prices) else ROUNDING
 
     def price_of_leaving(self, vms: Integers) -> Floats:
         """What it costs that a VM leaves for a host that is not its home; nothing once it is away."""

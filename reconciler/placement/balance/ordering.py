@@ -4,7 +4,7 @@ A rehearsal finds one legal order; `dependencies` then keeps only what must be w
 through a third host, or are given up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,13 +93,3 @@ def _wait_for_members(layout: Layout, hops: Sequence[Hop], waits: list[set[int]]
             waits[position].update(left.get((group, hop.target), ()))
         for group in groups:
             left.setdefault((group, hop.source), []).append(position)
-
-
-def is_legal_order(moves: Sequence[Move], order: Iterable[int]) -> bool:
-    """Whether nothing in an order of positions comes before what it waits for."""
-    done: set[int] = set()
-    for position in order:
-        if not done.issuperset(moves[position].after):
-            return False
-        done.add(position)
-    return True

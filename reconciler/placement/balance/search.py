@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from reconciler.placement.balance.candidates import LEAST, promising_exchanges, promising_moves
-from reconciler.placement.balance.layout import Candidates, Layout
+from reconciler.placement.balance.candidates import promising_exchanges, promising_moves
+from reconciler.placement.balance.layout import ROUNDING, Candidates, Layout
 from reconciler.placement.balance.state import Floats, Integers
 
 AS_GOOD = 0.25
@@ -49,7 +49,7 @@ def _by_host(layout: Layout, vms: Integers) -> Integers:
 def _blocks(layout: Layout) -> Iterator[Integers]:
     """All VMs, those of the hosts farthest from the mean first."""
     tally = layout.tally
-    distance = (tally.offsets**2 * tally.scales.weights / (tally.variances + LEAST)).sum(axis=1)
+    distance = (tally.offsets**2 * tally.scales.weights / (tally.variances + ROUNDING)).sum(axis=1)
     rows = layout.rows[np.argsort(-distance[layout.host[layout.rows]], kind="stable")]
     step = max(1, PAIRS // max(1, len(rows)))
     for start in range(0, len(rows), step):
@@ -61,7 +61,7 @@ def _take_best(layout: Layout, lists: Iterable[Candidates]) -> bool:
     for found in lists:
         change = layout.changes(found)
         order = np.argsort(change, kind="stable")[:MOST_TRIED]
-        order = order[change[order] < -LEAST]
+        order = order[change[order] < -layout.least]
         if len(order):
             _take_in_order(layout, found, order, change)
             return True
