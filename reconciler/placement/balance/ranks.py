@@ -1,7 +1,7 @@
 """How all moves and all exchanges rank, by matrix products.
 
 A rank is linear in the variances. As a spread is a concave function of the variance, the change of score and cost is not
-worse than its rank (as long as no spread crosses `Weights.even`, and spare room aside). Whoever takes a candidate computes
+worse than its rank (but where a spread rises across `Weights.even`, and spare room aside). Whoever takes a candidate computes
 the change itself.
 
 In the formulas, for each resource: a and b are what two VMs take, c and d the sizes of their hosts, y and z the hosts'

@@ -2,7 +2,7 @@
 
 score = sum over memory, CPU load, vCPUs and VM numbers of weight * points, + weight * shortage; 0 is perfect.
 spread = sqrt(variance over hosts of used / size + FINE**2) - FINE: a standard deviation, but what is finer than FINE
-hardly counts. points = what of the spread is beyond `Weights.even`, and a small part (WITHIN) of what is not.
+hardly counts. points = what of the spread is beyond `Weights.even`, and a small part (WITHIN) of the whole.
 shortage: of spare room, see `spare`.
 """
 
@@ -18,6 +18,8 @@ FINE = 0.002
 """A fifth of a percent of a host: nobody feels a smaller difference."""
 WITHIN = 0.02
 """So little tells apart moves that cost the same, and is worth none by itself."""
+BEND = 0.15
+"""Of what is even already: so far around it, what is beyond begins to count."""
 WHOLE_CPU = 100
 """Load is in percent of one CPU."""
 
@@ -37,7 +39,7 @@ class Weights:
     vcpus: float = 0.7
     number: float = 0.7
     spare: float = 4.0
-    even: float = 0.07
+    even: float = 0.09
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,15 +91,23 @@ def used_of(state: ClusterState, takes: Floats) -> Floats:
 def points(scales: Scales, variances: Floats) -> Floats:
     """Variances (the last axis by resource) to points of the score; rounding below zero counts as zero."""
     spread = np.sqrt(np.maximum(variances, 0.0) + FINE**2) - FINE
-    felt = np.maximum(spread - scales.even, 0.0)
+    felt = (_beyond(spread, scales.even) - _beyond(np.zeros(1), scales.even)) / 2
     return np.asarray((WITHIN * spread + (1 - WITHIN) * felt) @ scales.weights)
 
 
 def slopes(scales: Scales, variances: Floats) -> Floats:
     """By how much the score rises with N times the variance of each resource."""
     root = np.sqrt(variances + FINE**2)
-    steep = np.where(root - FINE >= scales.even, 1.0, WITHIN)
+    beyond = root - FINE - scales.even
+    bend = np.hypot(beyond, BEND * scales.even)
+    felt = (1 + np.divide(beyond, bend, out=np.ones_like(bend), where=bend > 0)) / 2
+    steep = WITHIN + (1 - WITHIN) * felt
     return np.asarray(scales.weights * steep / (2 * root) / scales.number)
+
+
+def _beyond(spread: Floats, even: Floats) -> Floats:
+    """Twice what is beyond, without a corner: a search would stop at one."""
+    return np.asarray(spread - even + np.hypot(spread - even, BEND * even))
 
 
 @dataclass(slots=True, eq=False)

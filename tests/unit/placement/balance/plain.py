@@ -1,8 +1,9 @@
 """The score in plain Python, one host and one VM after another: the oracle for the arrays."""
 
+from math import hypot
 from statistics import fmean
 
-from reconciler.placement.balance.score import FINE, WITHIN, Weights
+from reconciler.placement.balance.score import BEND, FINE, WITHIN, Weights
 from reconciler.placement.balance.state import ClusterState
 
 
@@ -28,7 +29,12 @@ def plain_score(state: ClusterState, weights: Weights) -> float:
 def plain_points(values: list[float], even: float) -> float:
     mean = fmean(values)
     spread = float((fmean([(one - mean) ** 2 for one in values]) + FINE**2) ** 0.5 - FINE)
-    return WITHIN * spread + (1 - WITHIN) * max(0.0, spread - even)
+    return WITHIN * spread + (1 - WITHIN) * (plain_beyond(spread, even) - plain_beyond(0.0, even))
+
+
+def plain_beyond(spread: float, even: float) -> float:
+    """max(0, spread - even) with its corner rounded off."""
+    return (spread - even + hypot(spread - even, BEND * even)) / 2
 
 
 def plain_shortage(state: ClusterState, counted: list[int]) -> float:

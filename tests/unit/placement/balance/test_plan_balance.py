@@ -48,11 +48,12 @@ def test_where_no_single_move_helps_guests_are_exchanged() -> None:
 
 
 def test_a_gain_below_its_price_is_left() -> None:
-    """The exchange above takes half of the VMs and of the memory. A spread of 0.25 counts 0.18 beyond what is even."""
+    """The exchange above takes half of the VMs and of the memory, and levels a spread of 0.25."""
     state = cluster([(32, 4)] * 2, [(12, 0), (12, 0), (4, 1), (4, 1)])
+    weights = Weights(even=0.0)
 
-    assert len(plan_balance(state, price=Price(number=0.17, carried=0.17)).moves) == 2
-    assert plan_balance(state, price=Price(number=0.19, carried=0.19)).moves == ()
+    assert len(plan_balance(state, weights, Price(number=0.24, carried=0.24)).moves) == 2
+    assert plan_balance(state, weights, Price(number=0.26, carried=0.26)).moves == ()
 
 
 def test_hosts_that_are_even_enough_are_left() -> None:

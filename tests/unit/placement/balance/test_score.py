@@ -35,13 +35,26 @@ def test_the_spreads_of_a_small_cluster() -> None:
     assert found.score == pytest.approx(expected)
 
 
-def test_a_spread_that_counts_as_even_is_worth_a_fiftieth() -> None:
-    """16 and 14 of 32 GiB: 1/32 from the mean each, beside a spread of vCPUs of 0 and of VM numbers of 0."""
-    state = cluster([(32, 4), (32, 4)], [(8, 0), (8, 0), (7, 1), (7, 1)])
-    spread = sqrt((1 / 32) ** 2 + FINE**2) - FINE
+@pytest.mark.parametrize(
+    ("spread", "counts"),
+    [
+        (0.0, 0.0),
+        (0.05, 0.001),
+        (0.1, 0.002 + 0.98 * 0.0075),
+        (0.2, 0.004 + 0.98 * 0.1),
+        (0.4, 0.008 + 0.98 * 0.3),
+    ],
+)
+def test_of_a_spread_counts_what_is_beyond_what_is_even(spread: float, counts: float) -> None:
+    """Even are 0.1; so far a fiftieth counts. The bend of 0.015 about there adds half of itself at 0.1 and next to
+    nothing elsewhere."""
+    state = cluster(
+        [(1000, 4), (1000, 4)], [(round(500 + 1000 * spread), 0), (round(500 - 1000 * spread), 1)]
+    )
 
-    assert measure(state, Weights(even=0.07)).score == pytest.approx(spread / 50)
-    assert measure(state, Weights(even=0.02)).score == pytest.approx(spread / 50 + (spread - 0.02) * 49 / 50)
+    score = measure(state, Weights(memory=1, load=0, vcpus=0, number=0, spare=0, even=0.1)).score
+
+    assert score == pytest.approx(counts, abs=0.003)
 
 
 @pytest.mark.parametrize(
