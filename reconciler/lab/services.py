@@ -111,6 +111,8 @@ def _start(
         run_in(lab, name, ["sh", "-c", _START, "sh", log, f"/run/lab/{service}.pid", "env", *extra, *argv])
     started = find_service(lab, name, service)
     if not started or not _wait_for_port(init, started, port):
+        if find_service(lab, name, service) is not None:  # the next start begins anew
+            signal_service(lab, name, service, signal.SIGKILL)
         raise _failure(lab, name, service)
 
 

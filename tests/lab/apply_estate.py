@@ -207,7 +207,8 @@ class Estate:
         return [step.id for step in self.plan(*words)[0].steps]
 
     def assert_settled(self) -> None:
-        """Nothing is left to do."""
+        """Nothing is left to do. What tests themselves did to guests with virsh, facts may show a moment longer."""
+        wait_for(lambda: not self.plan()[0].drift, "facts without drift")
         plan, shown = self.plan()
         assert (shown.status, plan.steps, plan.blocked, plan.drift) == (0, (), (), ()), shown
 
