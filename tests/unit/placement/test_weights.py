@@ -105,3 +105,12 @@ def test_basic_weighting_takes_the_least_sum_of_scores_times_factors():
         ranked, selector="BasicWeighting", weights=(*ranked.weights[1:], (ranked.weights[0][0], 0))
     )
     assert select_host(heavier, DEMAND, hosts) == 1
+
+
+@pytest.mark.parametrize("name", sorted(WEIGHTS.keys() - {"OptimalForEvenGuestDistribution"}))
+def test_scores_lie_between_one_and_a_thousand(name):
+    """All but that which counts VMs."""
+    found = scores(name, load=np.array([0, 640]), free=np.array([2 * GIB, 8 * GIB]))
+
+    assert min(found) >= 1
+    assert max(found) <= 1000
